@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help run test check static format screenshots
+
+help:  ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+run: $(VENV)/run.ready  ## Set up what is missing and open the app
+	$(BIN)/streamlit run app.py
+
+test: $(VENV)/test.ready  ## Set up what is missing, a browser included, and run all tests
+	$(BIN)/python -m pytest --cov
+
+static: $(VENV)/test.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: static test  ## Check format, lint and types, and run all tests
+
+format: $(VENV)/test.ready  ## Put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+screenshots: $(VENV)/test.ready  ## Make the pictures of the documents from the real app
+	$(BIN)/python -m tests.screenshots
+
+$(VENV)/run.ready: requirements.txt
+	$(PYTHON) -m venv $(VENV) || { $(AS_ROOT) apt-get update && \
+		$(AS_ROOT) apt-get install --yes python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/test.ready: $(VENV)/run.ready requirements-dev.txt tests/browser.py
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m tests.browser
+	touch $@

@@ -1,0 +1,123 @@
+"""The actors: a clean environment, an Images API server, the app, and a browser."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser import ARGS, find_system_browser
+from tests.images_server import ImagesServer
+from utils.settings import get_settings
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "OPENAI_IMAGE_MODEL",
+    "IMAGE_CONCURRENCY",
+    "IMAGE_TIMEOUT",
+)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test begins on a machine where nothing is set."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def running_images_server() -> Iterator[ImagesServer]:
+    with ImagesServer() as server:
+        yield server
+
+
+@pytest.fixture
+def images_server(running_images_server: ImagesServer) -> ImagesServer:
+    running_images_server.script()
+    return running_images_server
+
+
+@contextmanager
+def run_app(log: Path, **environment: str) -> Iterator[str]:
+    """Start the app as the README says, on a free port; yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=clean | environment | {"STREAMLIT_SERVER_PORT": str(port)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_until_healthy(address, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_until_healthy(address: str, log: Path) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)
+    raise AssertionError(f"The app did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def demo_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with nothing set: the demo engine serves."""
+    with run_app(tmp_path_factory.mktemp("demo") / "log") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def api_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("api") / "log"
+
+
+@pytest.fixture(scope="session")
+def api_app(running_images_server: ImagesServer, api_log: Path) -> Iterator[str]:
+    """The app with the test's own Images API server behind it."""
+    settings = {"OPENAI_BASE_URL": running_images_server.url, "OPENAI_API_KEY": "sk-test-secret"}
+    with run_app(api_log, **settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(viewport={"width": 1366, "height": 768}) as context:
+        yield context
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()

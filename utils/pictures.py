@@ -1,0 +1,75 @@
+"""Pictures as they come from an API: checked once, then handed on untouched."""
+
+import base64
+import binascii
+import io
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from PIL import Image
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 16_000_000
+FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+
+
+class NotAPictureError(Exception):
+    """What came is no PNG, JPEG or WebP picture, or one beyond the bounds."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that has passed the check.
+
+    `image` is the API's own base64 text; `extension` is png, jpg or webp, by the bytes;
+    `usage` is the API's token count, {} where it sent none; `seconds` is how long it took.
+    """
+
+    image: str
+    extension: str
+    width: int
+    height: int
+    usage: dict[str, Any]
+    seconds: float = 0.0
+
+
+def check_picture(image: str, usage: dict[str, Any] | None = None) -> Picture:
+    """Return `image` (base64) as a Picture if it really decodes, within bounds.
+
+    Raises NotAPictureError otherwise.
+    """
+    if len(image) > MAX_BYTES * 4 / 3:
+        raise NotAPictureError("too many bytes")
+    try:
+        data = base64.b64decode(image, validate=True)
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise NotAPictureError("too many pixels")
+            opened.load()
+            return Picture(
+                image, FORMATS[str(opened.format)], opened.width, opened.height, usage or {}
+            )
+    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise NotAPictureError(type(exc).__name__) from exc
+
+
+def decode(image: str) -> bytes:
+    """Return the bytes of a base64 picture, exactly as the API sent them."""
+    return base64.b64decode(image)
+
+
+def file_name(prompt: str, extension: str) -> str:
+    """Return a file name made from the words of `prompt`, safe on every system."""
+    words = re.findall(r"\w+", prompt.lower())
+    stem = "-".join(words)[:60].strip("-_")
+    return f"{stem or 'picture'}.{extension}"
+
+
+@cache
+def blank_picture(width: int, height: int) -> bytes:
+    """Return a PNG of that size in a faint grey: it holds the place of a picture to come."""
+    out = io.BytesIO()
+    Image.new("LA", (width, height), (128, 40)).save(out, "PNG")
+    return out.getvalue()

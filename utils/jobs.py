@@ -1,0 +1,243 @@
+"""Jobs that outlive the page that asked for them.
+
+One event loop in one daemon thread runs every call, each as a task of its own, so cancelling one
+closes its connection at once and a hundred waiting sessions cost one thread. The table lives in
+this module, which Streamlit imports once: reruns, reloads and cleared caches do not touch it.
+"""
+
+import asyncio
+import logging
+import random
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from cachetools import TTLCache
+
+from utils.errors import CANCELLED, UNKNOWN, ImageError, Problem
+from utils.pictures import Picture
+from utils.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+# A finished job waits for a page to come back for as long as the browser is remembered.
+KEEP_SECONDS = 24 * 3600
+KEEP_BYTES = 512 * 1024 * 1024
+LONGEST_WAIT = 60.0
+
+
+class Phase(Enum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class News:
+    """What is known of a job at one moment.
+
+    `since` is when the phase began, `resume_at` when a PAUSED one will end (time.monotonic);
+    `tries` counts the calls begun; `partial` is the newest partial picture (base64) and `drafts`
+    how many there have been in this try; `outcome` is set once ENDED.
+    """
+
+    phase: Phase = Phase.QUEUED
+    since: float = field(default_factory=time.monotonic)
+    tries: int = 0
+    partial: str = ""
+    drafts: int = 0
+    resume_at: float = 0.0
+    outcome: Picture | Problem | None = None
+
+
+Call = Callable[[Callable[[str], None]], Awaitable[Picture]]
+
+
+class Job:
+    """One picture on its way, shared by every page that waits for it."""
+
+    def __init__(self, job_id: str) -> None:
+        self.id = job_id
+        self.started = time.monotonic()
+        self.news = News()
+        self.future: Future[None] | None = None
+        self._changed = threading.Condition()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the job began."""
+        return time.monotonic() - self.started
+
+    def tell(self, **changes: Any) -> None:
+        """Change what is known (fields of News) and wake everyone who waits."""
+        with self._changed:
+            self.news = replace(self.news, **changes)
+            self._changed.notify_all()
+
+    def advance(self, phase: Phase, **changes: Any) -> None:
+        """Enter `phase` now."""
+        self.tell(phase=phase, since=time.monotonic(), **changes)
+
+    def tell_partial(self, image: str) -> None:
+        """Take in a partial picture (base64)."""
+        self.tell(partial=image, drafts=self.news.drafts + 1)
+
+    def watch(self, every: float = 0.25) -> Iterator[News]:
+        """Yield the news now, at each change, and at least each `every` seconds; last, the end."""
+        news = self.news
+        yield news
+        while news.phase is not Phase.ENDED:
+            with self._changed:
+                if self.news is news:
+                    self._changed.wait(every)
+                news = self.news
+            yield news
+
+
+class Jobs:
+    """The table of jobs, and the loop that runs them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Job] = {}
+        self._ended: TTLCache[str, Job] = TTLCache(KEEP_BYTES, KEEP_SECONDS, getsizeof=_weight)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._places = asyncio.Semaphore()
+
+    def join(self, job_id: str, call: Call, *, tries: int, first_wait: float) -> Job:
+        """Return the job of this id; start it with `call` if nobody has.
+
+        `call` is given a function that takes partial pictures, and returns the picture or raises
+        ImageError. A job whose last try failed in passing starts its next one, up to `tries`,
+        after the wait that the server asked for, or `first_wait` seconds doubled with each try.
+        """
+        with self._lock:
+            job = self._find(job_id)
+            if job is None:
+                job = Job(job_id)
+                self._start(job, call, 0.0)
+            elif may_try_again(job.news, tries):
+                self._ended.pop(job_id)
+                self._start(job, call, _pause(job.news, first_wait))
+            return job
+
+    def knows(self, job_id: str) -> bool:
+        """Return whether this job runs, or ended not too long ago."""
+        with self._lock:
+            return self._find(job_id) is not None
+
+    def ahead(self, job: Job) -> int:
+        """Return how many jobs wait in line before `job`."""
+        with self._lock:
+            waiting = [other.news for other in self._running.values()]
+        since = job.news.since
+        return sum(news.phase is Phase.QUEUED and news.since < since for news in waiting)
+
+    def cancel(self, job_id: str) -> bool:
+        """Close the job's connection, or take it out of the line.
+
+        Returns False if its picture is there already: then it is kept. A job that has not begun
+        will not begin any more.
+        """
+        with self._lock:
+            job = self._find(job_id) or Job(job_id)
+            if isinstance(job.news.outcome, Picture):
+                return False
+            self._end(job, CANCELLED)
+            if job.future:
+                job.future.cancel()
+            return True
+
+    def stop(self, within: float = 1.0) -> None:
+        """Cancel every job and end the loop, in `within` seconds at most: the server stops."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+            for job in list(self._running.values()):
+                self._end(job, CANCELLED)
+        if loop:
+            with suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(_cancel_tasks(), loop).result(within)
+            loop.call_soon_threadsafe(loop.stop)
+
+    def _find(self, job_id: str) -> Job | None:
+        return self._running.get(job_id) or self._ended.get(job_id)
+
+    def _start(self, job: Job, call: Call, pause: float) -> None:
+        self._running[job.id] = job
+        phase = Phase.PAUSED if pause else Phase.QUEUED
+        job.advance(phase, resume_at=time.monotonic() + pause, drafts=0, outcome=None)
+        job.future = asyncio.run_coroutine_threadsafe(
+            self._try(job, call, pause), self._running_loop()
+        )
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._places = asyncio.Semaphore(get_settings().image_concurrency)
+            threading.Thread(target=_run, args=(self._loop,), name="jobs", daemon=True).start()
+        return self._loop
+
+    async def _try(self, job: Job, call: Call, pause: float) -> None:
+        outcome: Picture | Problem
+        try:
+            await asyncio.sleep(pause)
+            job.advance(Phase.QUEUED)
+            async with self._places:
+                job.advance(Phase.WORKING, tries=job.news.tries + 1)
+                outcome = await call(job.tell_partial)
+        except ImageError as exc:
+            outcome = exc.problem
+        except Exception as exc:
+            # Where, but not what it said: an exception's text may hold a prompt or a key.
+            where = "".join(traceback.format_tb(exc.__traceback__))
+            logger.error("request=%s unexpected %s\n%s", job.id, type(exc).__name__, where)
+            outcome = UNKNOWN
+        with self._lock:
+            if job.id in self._running:
+                self._end(job, outcome)
+
+    def _end(self, job: Job, outcome: Picture | Problem) -> None:
+        self._running.pop(job.id, None)
+        job.advance(Phase.ENDED, partial="", outcome=outcome)
+        self._ended[job.id] = job
+
+
+def may_try_again(news: News, tries: int) -> bool:
+    """Return whether the last try failed in passing, and fewer than `tries` have been made."""
+    return isinstance(news.outcome, Problem) and news.outcome.retry and news.tries < tries
+
+
+def _pause(news: News, first_wait: float) -> float:
+    asked = news.outcome.retry_after if isinstance(news.outcome, Problem) else None
+    if asked is None:
+        asked = first_wait * 2 ** (news.tries - 1) * random.uniform(0.75, 1.25)
+    return min(asked, LONGEST_WAIT)
+
+
+def _weight(job: Job) -> int:
+    outcome = job.news.outcome
+    return 1024 + (len(outcome.image) if isinstance(outcome, Picture) else 0)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    with closing(loop):
+        loop.run_forever()
+
+
+async def _cancel_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+jobs = Jobs()

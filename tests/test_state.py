@@ -1,0 +1,198 @@
+from typing import Any
+
+import pytest
+
+from tests.images_server import picture
+from utils import state
+from utils.errors import CONNECTION
+from utils.pictures import check_picture
+
+
+@pytest.fixture
+def shared() -> dict[str, Any]:
+    store: dict[str, Any] = {}
+    state.begin(store, {}, lambda job: True)
+    return store
+
+
+def ask(shared: dict[str, Any], prompt: str = "a fox") -> str:
+    shared["task_input"] = prompt
+    state.generate(shared, shared["click_id"])
+    return str(shared["pending"]["id"])
+
+
+def receive(shared: dict[str, Any], request_id: str, words: str = "fox") -> str:
+    image = picture(words)
+    state.receive_picture(shared, request_id, check_picture(image), "some-model")
+    return image
+
+
+def test_a_new_session_has_every_key_at_its_default(shared: dict[str, Any]) -> None:
+    assert set(shared) == set(state.DEFAULTS)
+    assert {**shared, "click_id": ""} == dict(state.DEFAULTS)
+    assert shared["click_id"]
+
+
+def test_begin_leaves_a_session_that_has_begun_alone(shared: dict[str, Any]) -> None:
+    shared["task_input"] = "mine"
+    state.begin(shared, {"task_input": "remembered"}, lambda job: True)
+    assert shared["task_input"] == "mine"
+
+
+def test_a_session_begins_with_what_is_remembered_and_without_the_key(
+    shared: dict[str, Any],
+) -> None:
+    shared["api_key"] = "sk-typed"
+    receive(shared, ask(shared))
+    again: dict[str, Any] = {}
+    state.begin(again, state.snapshot(shared), lambda job: True)
+    assert again == {**shared, "api_key": ""}
+
+
+def test_a_remembered_request_whose_job_is_gone_is_given_up(shared: dict[str, Any]) -> None:
+    ask(shared)
+    again: dict[str, Any] = {}
+    state.begin(again, state.snapshot(shared), lambda job: False)
+    assert again["pending"] is None
+    assert "gone" in again["error_message"]
+    assert again["task_input"] == "a fox"
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
+def test_an_empty_prompt_asks_for_nothing_and_says_so(shared: dict[str, Any], prompt: str) -> None:
+    shared["task_input"] = prompt
+    state.generate(shared, shared["click_id"])
+    assert shared["pending"] is None
+    assert "Describe" in shared["error_message"]
+
+
+def test_clicks_on_one_rendering_of_a_button_are_one_request(shared: dict[str, Any]) -> None:
+    click = shared["click_id"]
+    first = ask(shared)
+    state.generate(shared, click)
+    assert shared["pending"]["id"] == first
+
+
+def test_a_click_on_an_old_rendering_asks_for_nothing(shared: dict[str, Any]) -> None:
+    old_click = shared["click_id"]
+    receive(shared, ask(shared))
+    state.regenerate(shared, old_click)
+    assert shared["pending"] is None
+
+
+def test_two_tabs_share_a_click_only_if_they_ask_for_the_same() -> None:
+    one: dict[str, Any] = {}
+    state.begin(one, {}, lambda job: True)
+    tabs: list[dict[str, Any]] = [one]
+    for _ in range(2):
+        tab: dict[str, Any] = {}
+        state.begin(tab, state.snapshot(one), lambda job: True)
+        tabs.append(tab)
+    same, same_too, other = (
+        ask(tab, prompt) for tab, prompt in zip(tabs, ["a fox", "a fox", "an owl"], strict=True)
+    )
+    assert same == same_too != other
+
+
+def test_a_picture_goes_under_review_and_joins_the_attempts(shared: dict[str, Any]) -> None:
+    image = receive(shared, ask(shared))
+    assert shared["stage"] == "user_feedback"
+    assert shared["generated_image"] == image
+    assert shared["input_used_by_process"] == "a fox"
+    assert state.find_attempt(shared, image)["model"] == "some-model"
+    assert shared["pending"] is None
+
+
+def test_a_picture_that_nobody_awaits_changes_nothing(shared: dict[str, Any]) -> None:
+    before = dict(shared)
+    receive(shared, "some-other-request")
+    assert shared == before
+
+
+def test_regenerate_asks_for_the_prompt_under_review_and_keeps_the_picture(
+    shared: dict[str, Any],
+) -> None:
+    first = receive(shared, ask(shared))
+    shared["task_input"] = "something else by now"
+    state.regenerate(shared, shared["click_id"])
+    assert shared["pending"]["prompt"] == "a fox"
+    assert shared["generated_image"] == first
+    second = receive(shared, shared["pending"]["id"], "second fox")
+    assert [attempt["image"] for attempt in shared["attempts"]] == [first, second]
+    assert shared["generated_image"] == second
+
+
+def test_a_failure_leaves_all_as_it_was_and_adds_one_sentence(shared: dict[str, Any]) -> None:
+    receive(shared, ask(shared))
+    before = dict(shared)
+    state.regenerate(shared, shared["click_id"])
+    state.fail(shared, shared["pending"]["id"], CONNECTION)
+    changed = {key for key in shared if shared[key] != before[key]}
+    assert changed == {"error_message", "click_id"}
+    assert shared["error_message"] == CONNECTION.sentence
+
+
+def test_the_next_action_clears_the_last_error(shared: dict[str, Any]) -> None:
+    receive(shared, ask(shared))
+    shared["error_message"] = "old"
+    state.approve(shared)
+    assert shared["error_message"] == ""
+    shared["error_message"] = "old"
+    state.back_to_review(shared)
+    assert shared["error_message"] == ""
+    shared["error_message"] = "old"
+    state.regenerate(shared, shared["click_id"])
+    assert shared["error_message"] == ""
+
+
+def test_cancel_takes_the_request_back_and_speaks_of_the_bill(shared: dict[str, Any]) -> None:
+    state.cancel(shared, ask(shared))
+    assert shared["pending"] is None
+    assert shared["stage"] == "initial_input"
+    assert shared["task_input"] == "a fox"
+    assert "billed" in shared["error_message"]
+
+
+def test_approve_makes_the_picture_the_result_and_back_returns(shared: dict[str, Any]) -> None:
+    image = receive(shared, ask(shared))
+    state.approve(shared)
+    assert (shared["stage"], shared["final_result"]) == ("final", image)
+    state.back_to_review(shared)
+    assert (shared["stage"], shared["generated_image"]) == ("user_feedback", image)
+
+
+def test_a_picture_that_comes_after_approval_is_kept_and_does_not_change_the_screen(
+    shared: dict[str, Any],
+) -> None:
+    approved = receive(shared, ask(shared))
+    state.regenerate(shared, shared["click_id"])
+    state.approve(shared)
+    late = receive(shared, shared["pending"]["id"], "late")
+    assert (shared["stage"], shared["final_result"]) == ("final", approved)
+    assert shared["attempts"][-1]["image"] == late
+
+
+def test_attempts_are_bounded_and_the_approved_one_stays(shared: dict[str, Any]) -> None:
+    approved = receive(shared, ask(shared))
+    state.approve(shared)
+    state.back_to_review(shared)
+    for number in range(state.MAX_ATTEMPTS + 3):
+        state.regenerate(shared, shared["click_id"])
+        receive(shared, shared["pending"]["id"], str(number))
+    assert len(shared["attempts"]) == state.MAX_ATTEMPTS
+    assert state.find_attempt(shared, approved)["image"] == approved
+    assert shared["attempts"][1]["image"] == picture("4")
+
+
+def test_start_over_resets_all_but_the_typed_key(shared: dict[str, Any]) -> None:
+    shared["api_key"] = "sk-typed"
+    receive(shared, ask(shared))
+    state.approve(shared)
+    state.start_over(shared)
+    assert {**shared, "click_id": "", "api_key": ""} == dict(state.DEFAULTS)
+    assert shared["api_key"] == "sk-typed"
+
+
+def test_a_picture_of_no_attempt_is_not_found(shared: dict[str, Any]) -> None:
+    with pytest.raises(LookupError):
+        state.find_attempt(shared, picture("nobody's"))

@@ -1,0 +1,39 @@
+"""How a test drives the page: by the names that a person sees."""
+
+from playwright.sync_api import Locator, Page, expect
+
+LONG = 15_000
+
+
+def open_app(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", level=2)).to_be_visible(timeout=LONG)
+
+
+def prompt_box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="prompt")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name)
+
+
+def picture_of(page: Page) -> Locator:
+    """The large picture."""
+    return page.locator("[class*='st-key-canvas'] img")
+
+
+def generate(page: Page, prompt: str) -> None:
+    prompt_box(page).fill(prompt)
+    button(page, "Generate Image").click()
+
+
+def expect_screen(page: Page, heading: str, timeout: float = LONG) -> None:
+    expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=timeout)
+
+
+def expect_settled(page: Page) -> None:
+    """Wait until no run is under way."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute(
+        "data-test-script-state", "notRunning", timeout=LONG
+    )

@@ -1,0 +1,195 @@
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, WebSocket, expect
+
+from tests.conftest import ROOT, run_app
+from tests.images_server import ImagesServer, picture, plain
+from tests.studio import (
+    button,
+    expect_screen,
+    expect_settled,
+    generate,
+    open_app,
+    picture_of,
+    prompt_box,
+)
+
+NASTY = (
+    "# heading\n**bold** `code` <b onmouseover=alert(1)>tag</b> <img src=x onerror=alert(1)>\n"
+    "![x](http://evil.example/x.png) [link](http://evil.example) http://evil.example/bare\n"
+    "$\\frac{1}{2}$ :material/home: :smile: :red[red] | a | b |"
+)
+
+
+@pytest.fixture
+def strange_requests(page: Page) -> list[str]:
+    """The addresses beyond this machine that the page asks for."""
+    strange: list[str] = []
+
+    def note(address: str) -> None:
+        if "//127.0.0.1:" not in address and not address.startswith(("data:", "blob:")):
+            strange.append(address)
+
+    page.on("request", lambda request: note(request.url))
+    page.on("websocket", lambda socket: note(socket.url))
+    return strange
+
+
+def test_the_whole_journey_on_the_demo_engine(
+    page: Page, demo_app: str, strange_requests: list[str]
+) -> None:
+    open_app(page, demo_app)
+    expect(page.get_by_text("No AI model is at work")).to_be_visible()
+    generate(page, "a lighthouse at sunset")
+    expect(button(page, "Cancel")).to_be_visible()
+    expect(prompt_box(page)).to_be_disabled()
+    expect_screen(page, "2. Review Generated Image")
+    expect(page.get_by_text("a lighthouse at sunset", exact=True)).to_be_visible()
+    expect_settled(page)
+    first = picture_of(page).get_attribute("src")
+    button(page, "Regenerate").click()
+    expect(button(page, "Regenerate")).to_be_disabled()
+    expect(button(page, "Regenerate")).to_be_enabled(timeout=15_000)
+    expect(picture_of(page)).not_to_have_attribute("src", first or "")
+    approved = picture_of(page).get_attribute("src")
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect(picture_of(page)).to_have_attribute("src", approved or "")
+    with page.expect_download() as download:
+        button(page, "Download").click()
+    assert download.value.suggested_filename == "a-lighthouse-at-sunset.png"
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    expect(prompt_box(page)).to_have_value("")
+    assert strange_requests == []
+
+
+def test_the_whole_journey_on_an_images_api_server(
+    page: Page, api_app: str, images_server: ImagesServer
+) -> None:
+    image = picture("the API's own", size=(1600, 900))
+    images_server.script(plain(picture("first")), plain(image))
+    open_app(page, api_app)
+    expect(page.get_by_text("No AI model")).to_be_hidden()
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    button(page, "Regenerate").click()
+    images_server.wait_for_calls(2, ended=True)
+    expect(button(page, "Regenerate")).to_be_enabled()
+    button(page, "Approve").click()
+    with page.expect_download() as download:
+        button(page, "Download").click()
+    assert Path(download.value.path()).read_bytes() == base64.b64decode(image)
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "a fox"]
+
+
+@pytest.mark.parametrize(
+    ("image_format", "extension"), [("JPEG", "jpg"), ("WEBP", "webp"), ("PNG", "png")]
+)
+def test_the_download_is_the_apis_own_bytes_in_every_format(
+    page: Page, api_app: str, images_server: ImagesServer, image_format: str, extension: str
+) -> None:
+    image = picture("any", size=(80, 60), image_format=image_format)
+    images_server.script(plain(image))
+    open_app(page, api_app)
+    generate(page, "any")
+    button(page, "Approve").click()
+    with page.expect_download() as download:
+        button(page, "Download").click()
+    assert Path(download.value.path()).read_bytes() == base64.b64decode(image)
+    assert download.value.suggested_filename == f"any.{extension}"
+
+
+def test_a_prompt_is_shown_as_typed_and_fetches_nothing(
+    page: Page, api_app: str, images_server: ImagesServer, strange_requests: list[str]
+) -> None:
+    dialogs: list[object] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog))
+    images_server.script()
+    open_app(page, api_app)
+    generate(page, NASTY)
+    for screen, leave in (
+        ("2. Review Generated Image", "Approve"),
+        ("3. Final Result", "Back to review"),
+    ):
+        expect_screen(page, screen)
+        expect_settled(page)
+        shown = page.locator(".st-key-prompt").inner_text()
+        assert shown.strip() == NASTY
+        assert page.locator(".st-key-prompt a, .st-key-prompt img, .st-key-prompt b").count() == 0
+        button(page, leave).click()
+    expect_screen(page, "2. Review Generated Image")
+    assert images_server.calls[0].wish["prompt"] == NASTY
+    assert (strange_requests, dialogs) == ([], [])
+
+
+@pytest.fixture
+def received(page: Page) -> Callable[[], int]:
+    """How many bytes have come over the websocket so far."""
+    sizes: list[int] = []
+
+    def count(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: sizes.append(len(frame)))
+
+    page.on("websocket", count)
+    return lambda: sum(sizes)
+
+
+def test_approving_sends_little_over_the_websocket(
+    page: Page, api_app: str, images_server: ImagesServer, received: Callable[[], int]
+) -> None:
+    images_server.script(plain(picture("large", size=(2000, 2000))))
+    open_app(page, api_app)
+    generate(page, "large")
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    before = received()
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect_settled(page)
+    assert 0 < received() - before < 20_000
+
+
+def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as address:
+        open_app(page, address)
+        key_box = page.get_by_role("textbox", name="API key")
+        key_box.fill("sk-typed-by-a-person")
+        generate(page, "a fox")
+        expect_screen(page, "2. Review Generated Image")
+        authorization = images_server.calls[0].headers["authorization"]
+        assert authorization == "Bearer sk-typed-by-a-person"
+        page.reload()
+        expect_screen(page, "2. Review Generated Image")
+        expect(key_box).to_have_value("")
+        assert "sk-typed" not in (tmp_path / "log").read_text()
+
+
+def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import utils.state\n"
+        "def broken(*args):\n"
+        "    raise RuntimeError('sk-secret in /some/path')\n"
+        "utils.state.approve = broken\n"
+    )
+    settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "OPENAI_BASE_URL": images_server.url}
+    with run_app(tmp_path / "log", **settings) as address:
+        open_app(page, address)
+        generate(page, "a fox")
+        button(page, "Approve").click()
+        expect(page.get_by_text("Something went wrong on our side")).to_be_visible()
+        expect_settled(page)
+        words = page.locator("body").inner_text()
+        for leak in ("RuntimeError", "Traceback", "sk-secret", "/some/path", "sitecustomize"):
+            assert leak not in words
+        page.reload()
+        expect_screen(page, "2. Review Generated Image")

@@ -4,10 +4,14 @@ Streamlit runs this file for each turn of a session; `streamlit run` also import
 any session, to find the server app at its end.
 """
 
+import gc
 import logging
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -27,45 +31,81 @@ TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the 
 
 
 class WaitView:
-    """Shows one job while it runs: its newest draft on `canvas`, words and time beside it."""
+    """Shows one job while it runs, and sends only what has changed.
 
-    def __init__(self, canvas: DeltaGenerator, status: DeltaGenerator) -> None:
+    `canvas` takes the newest draft, in the place of the picture to come. Below come the phase,
+    which screen readers are told, and a bar and a clock, which would flood them.
+    """
+
+    def __init__(self, canvas: DeltaGenerator) -> None:
         self.canvas = canvas
-        self.status = status
-        self.shown_draft = ""
-        self.shown_words = ""
+        self.phase, self.bar, self.clock = st.empty(), st.empty(), st.empty()
+        self.shown: dict[str, object] = {}
 
     def __call__(self, job: Job) -> None:
-        """Show what is new of `job`; sends nothing where nothing is."""
-        draft, words = job.news.partial, describe(job)
-        if words != self.shown_words:
-            self.status.text(words)
-            self.shown_words = words
-        if draft and draft != self.shown_draft:
-            self.canvas.image(decode(draft), width="stretch", alt="A draft", output_format="PNG")
-            self.shown_draft = draft
+        """Show what is new of `job`."""
+        progress = None if job.progress is None else round(job.progress, 2)
+        self._show("phase", phase_in_words(job), self._show_phase)
+        self._show("bar", progress, self._show_bar)
+        self._show("clock", clock_in_words(job), self.clock.text)
+        if job.news.partial:
+            self._show("draft", job.news.partial, self._show_draft)
+
+    def _show(self, part: str, value: Any, show: Callable[[Any], object]) -> None:
+        if part not in self.shown or self.shown[part] != value:
+            self.shown[part] = value
+            show(value)
+
+    def _show_phase(self, words: str) -> None:
+        self.phase.html(f'<p class="phase" role="status">{words}</p>')
+
+    def _show_bar(self, progress: float | None) -> None:
+        if progress is None:
+            self.bar.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
+        else:
+            self.bar.progress(progress)
+
+    def _show_draft(self, image: str) -> None:
+        self.canvas.image(
+            decode(image), width="stretch", alt="Draft of the picture", output_format="PNG"
+        )
 
 
-def describe(job: Job) -> str:
-    """Return where `job` stands, in words that change once a second at most."""
+SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
+DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
+
+
+def phase_in_words(job: Job) -> str:
+    """Return where `job` stands, in words of ours that change with the phase alone."""
     news = job.news
     match news.phase:
         case Phase.QUEUED:
-            phase = f"Waiting for a free place, {jobs.ahead(job)} ahead"
+            return f"Waiting for a free place, {jobs.ahead(job)} ahead"
         case Phase.PAUSED:
-            phase = f"The server is busy, next try soon ({news.tries + 1} of 3)"
+            setback = SETBACKS.get(news.setback, "The server had trouble")
+            return f"{setback}, trying again ({news.tries + 1} of {news.max_tries})"
         case _:
-            phase = ("Sketching", "First draft", "Second draft", "Third draft")[min(news.drafts, 3)]
-    return f"{phase} · {job.seconds:.0f} s"
+            return DRAFTS[min(news.drafts, len(DRAFTS) - 1)]
 
 
-def render_initial_input() -> WaitView:
+def clock_in_words(job: Job) -> str:
+    """Return how long `job` has been going on, and what is known of how long it will."""
+    if job.news.phase is Phase.PAUSED:
+        left = max(0.0, job.news.resume_at - time.monotonic())
+        return f"{job.seconds:.0f} s, next try in {math.ceil(left)} s"
+    if job.progress is not None:
+        return f"{job.seconds:.0f} s, usually about {job.expected:.0f} s"
+    return f"{job.seconds:.0f} s"
+
+
+def render_initial_input() -> WaitView | None:
     """Screen 1: the prompt."""
     st.header("1. Generate Image")
     waiting = bool(st.session_state.pending)
     canvas, side = render_canvas("canvas" if waiting else "canvas-idle")
     canvas.image(blank_picture(1024, 1024), width="stretch", alt="The picture will appear here")
     with side:
+        view = render_wait(canvas)
         st.text_area(
             "Enter image prompt",
             key="task_input",
@@ -77,11 +117,10 @@ def render_initial_input() -> WaitView:
         )
         click_button("Generate Image", state.generate, primary=True, disabled=waiting)
         render_error()
-        status = render_wait()
-    return WaitView(canvas, status)
+    return view
 
 
-def render_user_feedback() -> WaitView:
+def render_user_feedback() -> WaitView | None:
     """Screen 2: the picture, and the decision."""
     st.header("2. Review Generated Image")
     shared = st.session_state
@@ -89,19 +128,19 @@ def render_user_feedback() -> WaitView:
     canvas, side = render_canvas()
     render_picture(canvas, shared.generated_image)
     with side:
-        render_prompt(shared.input_used_by_process)
-        render_error()
         with st.container(horizontal=True):
             st.button("Approve", type="primary", on_click=state.approve, args=(shared,))
             click_button("Regenerate", state.regenerate, disabled=waiting)
-        status = render_wait()
-        if waiting:
+        view = render_wait(canvas)
+        render_error()
+        render_prompt(shared.input_used_by_process)
+        if view:
             st.caption("The present picture")
             render_picture(st.container(width=160), shared.generated_image)
-    return WaitView(canvas, status)
+        return view
 
 
-def render_final() -> WaitView:
+def render_final() -> WaitView | None:
     """Screen 3: the result."""
     st.header("3. Final Result")
     shared = st.session_state
@@ -109,8 +148,6 @@ def render_final() -> WaitView:
     canvas, side = render_canvas()
     render_picture(canvas, shared.final_result)
     with side:
-        render_prompt(attempt["prompt"])
-        render_error()
         with st.container(horizontal=True):
             st.download_button(
                 f"Download {attempt['extension'].upper()}",
@@ -122,8 +159,10 @@ def render_final() -> WaitView:
             )
             st.button("Back to review", on_click=state.back_to_review, args=(shared,))
             st.button("Start Over", on_click=start_over)
-        status = render_wait()
-    return WaitView(st.empty(), status)
+        view = render_wait(st.empty())
+        render_error()
+        render_prompt(attempt["prompt"])
+    return view
 
 
 STAGES = {
@@ -179,12 +218,16 @@ def render_error() -> None:
         st.warning(st.session_state.error_message)
 
 
-def render_wait() -> DeltaGenerator:
-    """Offer Cancel while a picture is made; return the place for words about it."""
-    status = st.empty()
-    if st.session_state.pending:
+def render_wait(canvas: DeltaGenerator) -> WaitView | None:
+    """Offer Cancel while a picture is made, and return the view of what is known about it."""
+    # The place is there even when it is empty: what moves to another place is built anew.
+    place = st.container(key="wait")
+    if not st.session_state.pending:
+        return None
+    with place:
+        view = WaitView(canvas)
         st.button("Cancel", on_click=cancel, args=(st.session_state.pending["id"],))
-    return status
+    return view
 
 
 def click_button(
@@ -216,18 +259,26 @@ def start_over() -> None:
     state.start_over(st.session_state)
 
 
+def page_title() -> str:
+    """Return the browser tab's title, for a person who looks elsewhere meanwhile."""
+    if st.session_state.pending:
+        return "Working… · Image generator"
+    ready = st.session_state.stage == "user_feedback"
+    return "Ready · Image generator" if ready else "Image generator"
+
+
 def main() -> None:
     """Run one turn of a session."""
-    st.set_page_config("Image generator", page_icon="🖼️", layout="wide")
-    st.html(STYLE)
     shared = st.session_state
     token = browser_token(st.context.cookies)
     state.begin(shared, browser_memory.recall(token), jobs.knows)
+    st.set_page_config(page_title(), page_icon="🖼️", layout="wide")
+    st.html(STYLE)
     render_side_bar()
     view = STAGES[shared.stage]()
     if token:
         browser_memory.remember(token, state.snapshot(shared))
-    if shared.pending:
+    if view:
         create_generation_flow(view).run(shared)
         st.rerun()
 
@@ -244,6 +295,8 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("utils").setLevel(logging.INFO)
     get_settings()
+    # Streamlit collects garbage after every run: without all that was imported, it takes no time.
+    gc.freeze()
     yield
     jobs.stop()
 

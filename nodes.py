@@ -41,13 +41,14 @@ class GenerateImageNode(Node):  # type: ignore[misc]  # pocketflow ships no usab
         job = jobs.join(
             request.id,
             partial(request_picture, request),
+            kind=request.kind,
             tries=self.max_retries,
             first_wait=self.first_wait,
         )
         for _ in job.watch():
             self.on_news(job)
         outcome = job.news.outcome
-        if isinstance(outcome, Problem) and may_try_again(job.news, self.max_retries):
+        if isinstance(outcome, Problem) and may_try_again(job.news):
             raise ImageError(outcome)
         return outcome or UNKNOWN
 

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +20,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
+from utils import pace
 from utils.errors import CANCELLED, UNKNOWN, ImageError, Problem
 from utils.pictures import Picture
 from utils.settings import get_settings
@@ -46,13 +47,16 @@ class News:
     """What is known of a job at one moment.
 
     `since` is when the phase began, `resume_at` when a PAUSED one will end (time.monotonic);
-    `tries` counts the calls begun; `partial` is the newest partial picture (base64) and `drafts`
-    how many there have been in this try; `outcome` is set once ENDED.
+    `tries` counts the calls begun, of `max_tries`, and `setback` is the kind of Problem that ended
+    the last one; `partial` is the newest partial picture (base64) and `drafts` how many there have
+    been in this try; `outcome` is set once ENDED.
     """
 
     phase: Phase = Phase.QUEUED
     since: float = field(default_factory=time.monotonic)
     tries: int = 0
+    max_tries: int = 1
+    setback: str = ""
     partial: str = ""
     drafts: int = 0
     resume_at: float = 0.0
@@ -65,8 +69,9 @@ Call = Callable[[Callable[[str], None]], Awaitable[Picture]]
 class Job:
     """One picture on its way, shared by every page that waits for it."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, kind: Hashable = None) -> None:
         self.id = job_id
+        self.kind = kind
         self.started = time.monotonic()
         self.news = News()
         self.future: Future[None] | None = None
@@ -76,6 +81,18 @@ class Job:
     def seconds(self) -> float:
         """How long ago the job began."""
         return time.monotonic() - self.started
+
+    @property
+    def expected(self) -> float | None:
+        """How many seconds a try will probably take; None if nothing is known."""
+        return pace.expect(self.kind)
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the try under way is over, 0 to below 1; None if that cannot be known."""
+        if self.expected is None or self.news.phase is not Phase.WORKING:
+            return None
+        return pace.share_done(time.monotonic() - self.news.since, self.expected)
 
     def tell(self, **changes: Any) -> None:
         """Change what is known (fields of News) and wake everyone who waits."""
@@ -113,19 +130,23 @@ class Jobs:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._places = asyncio.Semaphore()
 
-    def join(self, job_id: str, call: Call, *, tries: int, first_wait: float) -> Job:
+    def join(
+        self, job_id: str, call: Call, *, kind: Hashable = None, tries: int, first_wait: float
+    ) -> Job:
         """Return the job of this id; start it with `call` if nobody has.
 
         `call` is given a function that takes partial pictures, and returns the picture or raises
-        ImageError. A job whose last try failed in passing starts its next one, up to `tries`,
-        after the wait that the server asked for, or `first_wait` seconds doubled with each try.
+        ImageError; calls of one `kind` take about as long. A job whose last try failed in passing
+        starts its next one, up to `tries`, after the wait that the server asked for, or
+        `first_wait` seconds doubled with each try.
         """
         with self._lock:
             job = self._find(job_id)
             if job is None:
-                job = Job(job_id)
+                job = Job(job_id, kind)
+                job.tell(max_tries=tries)
                 self._start(job, call, 0.0)
-            elif may_try_again(job.news, tries):
+            elif may_try_again(job.news):
                 self._ended.pop(job_id)
                 self._start(job, call, _pause(job.news, first_wait))
             return job
@@ -173,8 +194,14 @@ class Jobs:
 
     def _start(self, job: Job, call: Call, pause: float) -> None:
         self._running[job.id] = job
-        phase = Phase.PAUSED if pause else Phase.QUEUED
-        job.advance(phase, resume_at=time.monotonic() + pause, drafts=0, outcome=None)
+        setback = job.news.outcome.kind if isinstance(job.news.outcome, Problem) else ""
+        job.advance(
+            Phase.PAUSED if pause else Phase.QUEUED,
+            resume_at=time.monotonic() + pause,
+            setback=setback,
+            drafts=0,
+            outcome=None,
+        )
         job.future = asyncio.run_coroutine_threadsafe(
             self._try(job, call, pause), self._running_loop()
         )
@@ -194,6 +221,7 @@ class Jobs:
             async with self._places:
                 job.advance(Phase.WORKING, tries=job.news.tries + 1)
                 outcome = await call(job.tell_partial)
+                pace.note(job.kind, time.monotonic() - job.news.since)
         except ImageError as exc:
             outcome = exc.problem
         except Exception as exc:
@@ -211,9 +239,9 @@ class Jobs:
         self._ended[job.id] = job
 
 
-def may_try_again(news: News, tries: int) -> bool:
-    """Return whether the last try failed in passing, and fewer than `tries` have been made."""
-    return isinstance(news.outcome, Problem) and news.outcome.retry and news.tries < tries
+def may_try_again(news: News) -> bool:
+    """Return whether the last try failed in passing, and was not the last one allowed."""
+    return isinstance(news.outcome, Problem) and news.outcome.retry and news.tries < news.max_tries
 
 
 def _pause(news: News, first_wait: float) -> float:

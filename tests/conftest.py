@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,18 @@ def images_server(running_images_server: ImagesServer) -> ImagesServer:
     return running_images_server
 
 
+@dataclass(frozen=True)
+class RunningApp:
+    """The app in a process of its own."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
 @contextmanager
-def run_app(log: Path, **environment: str) -> Iterator[str]:
-    """Start the app as the README says, on a free port; yield its address."""
+def run_app(log: Path, **environment: str) -> Iterator[RunningApp]:
+    """Start the app as the README says, on a free port, and stop it in the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,7 +79,7 @@ def run_app(log: Path, **environment: str) -> Iterator[str]:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_until_healthy(address, log)
-            yield address
+            yield RunningApp(address, process, log)
         finally:
             process.terminate()
             process.wait(10)
@@ -87,27 +97,25 @@ def _wait_until_healthy(address: str, log: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def demo_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def demo_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """The app with nothing set: the demo engine serves."""
-    with run_app(tmp_path_factory.mktemp("demo") / "log") as address:
-        yield address
+    with run_app(tmp_path_factory.mktemp("demo") / "log") as app:
+        yield app
 
 
 @pytest.fixture(scope="session")
-def api_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("api") / "log"
-
-
-@pytest.fixture(scope="session")
-def api_app(running_images_server: ImagesServer, api_log: Path) -> Iterator[str]:
+def api_app(
+    running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningApp]:
     """The app with the test's own Images API server behind it."""
     settings = {"OPENAI_BASE_URL": running_images_server.url, "OPENAI_API_KEY": "sk-test-secret"}
-    with run_app(api_log, **settings) as address:
-        yield address
+    with run_app(tmp_path_factory.mktemp("api") / "log", **settings) as app:
+        yield app
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the whole session: while Playwright runs, no test can run an event loop of its own.
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
 

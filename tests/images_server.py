@@ -80,6 +80,7 @@ class ImagesServer:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.default: Answer | None = None
+        self.hold: Gate | None = None
         self._script: deque[Answer] = deque()
         self._news = threading.Condition()
         self._http = _Server(("127.0.0.1", 0), _Handler)
@@ -94,12 +95,17 @@ class ImagesServer:
         self._http.shutdown()
         self._http.server_close()
 
-    def script(self, *answers: Answer, then: Answer | None = None) -> None:
-        """Forget the calls so far; answer the next ones so, and all later ones with `then`."""
+    def script(
+        self, *answers: Answer, then: Answer | None = None, hold: Gate | None = None
+    ) -> None:
+        """Forget the calls so far; answer the next ones so, and all later ones with `then`.
+
+        Without `then`, a later call gets its own picture, when `hold` opens.
+        """
         with self._news:
             self.calls = []
             self._script = deque(answers)
-            self.default = then
+            self.default, self.hold = then, hold
 
     def wait_for_calls(self, count: int, *, ended: bool = False, within: float = 10) -> list[Call]:
         """Return the calls once there are `count` of them (and all have ended)."""
@@ -118,7 +124,10 @@ class ImagesServer:
             self._news.notify_all()
             if self._script:
                 return self._script.popleft()
-        return self.default or plain(picture(str(call.wish.get("prompt"))))
+        if self.default:
+            return self.default
+        held: Answer = [self.hold] if self.hold else []
+        return [*held, *plain(picture(str(call.wish.get("prompt"))))]
 
     def end(self, call: Call, how: str) -> None:
         """Record how the call ended."""

@@ -14,12 +14,12 @@ def make() -> None:
     """Write assets/review.png."""
     with (
         TemporaryDirectory() as folder,
-        run_app(Path(folder) / "log") as address,
+        run_app(Path(folder) / "log") as app,
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS) as browser,
     ):
         page = browser.new_page(viewport={"width": 1366, "height": 768})
-        open_app(page, address)
+        open_app(page, app)
         generate(page, "A lighthouse by the sea at sunset")
         expect_screen(page, "2. Review Generated Image")
         expect_settled(page)

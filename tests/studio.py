@@ -2,11 +2,13 @@
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.conftest import RunningApp
+
 LONG = 15_000
 
 
-def open_app(page: Page, address: str) -> None:
-    page.goto(address)
+def open_app(page: Page, app: RunningApp) -> None:
+    page.goto(app.address)
     expect(page.get_by_role("heading", level=2)).to_be_visible(timeout=LONG)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
-from tests.conftest import ROOT, run_app
+from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import ImagesServer, picture, plain
 from tests.studio import (
     button,
@@ -39,7 +39,7 @@ def strange_requests(page: Page) -> list[str]:
 
 
 def test_the_whole_journey_on_the_demo_engine(
-    page: Page, demo_app: str, strange_requests: list[str]
+    page: Page, demo_app: RunningApp, strange_requests: list[str]
 ) -> None:
     open_app(page, demo_app)
     expect(page.get_by_text("No AI model is at work")).to_be_visible()
@@ -68,7 +68,7 @@ def test_the_whole_journey_on_the_demo_engine(
 
 
 def test_the_whole_journey_on_an_images_api_server(
-    page: Page, api_app: str, images_server: ImagesServer
+    page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     image = picture("the API's own", size=(1600, 900))
     images_server.script(plain(picture("first")), plain(image))
@@ -92,7 +92,7 @@ def test_the_whole_journey_on_an_images_api_server(
     ("image_format", "extension"), [("JPEG", "jpg"), ("WEBP", "webp"), ("PNG", "png")]
 )
 def test_the_download_is_the_apis_own_bytes_in_every_format(
-    page: Page, api_app: str, images_server: ImagesServer, image_format: str, extension: str
+    page: Page, api_app: RunningApp, images_server: ImagesServer, image_format: str, extension: str
 ) -> None:
     image = picture("any", size=(80, 60), image_format=image_format)
     images_server.script(plain(image))
@@ -106,7 +106,7 @@ def test_the_download_is_the_apis_own_bytes_in_every_format(
 
 
 def test_a_prompt_is_shown_as_typed_and_fetches_nothing(
-    page: Page, api_app: str, images_server: ImagesServer, strange_requests: list[str]
+    page: Page, api_app: RunningApp, images_server: ImagesServer, strange_requests: list[str]
 ) -> None:
     dialogs: list[object] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog))
@@ -141,7 +141,7 @@ def received(page: Page) -> Callable[[], int]:
 
 
 def test_approving_sends_little_over_the_websocket(
-    page: Page, api_app: str, images_server: ImagesServer, received: Callable[[], int]
+    page: Page, api_app: RunningApp, images_server: ImagesServer, received: Callable[[], int]
 ) -> None:
     images_server.script(plain(picture("large", size=(2000, 2000))))
     open_app(page, api_app)
@@ -158,8 +158,8 @@ def test_approving_sends_little_over_the_websocket(
 def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
-    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as address:
-        open_app(page, address)
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as app:
+        open_app(page, app)
         key_box = page.get_by_role("textbox", name="API key")
         key_box.fill("sk-typed-by-a-person")
         generate(page, "a fox")
@@ -169,7 +169,7 @@ def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
         page.reload()
         expect_screen(page, "2. Review Generated Image")
         expect(key_box).to_have_value("")
-        assert "sk-typed" not in (tmp_path / "log").read_text()
+        assert "sk-typed" not in app.log.read_text()
 
 
 def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
@@ -182,8 +182,8 @@ def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
         "utils.state.approve = broken\n"
     )
     settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "OPENAI_BASE_URL": images_server.url}
-    with run_app(tmp_path / "log", **settings) as address:
-        open_app(page, address)
+    with run_app(tmp_path / "log", **settings) as app:
+        open_app(page, app)
         generate(page, "a fox")
         button(page, "Approve").click()
         expect(page.get_by_text("Something went wrong on our side")).to_be_visible()

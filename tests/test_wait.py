@@ -1,0 +1,526 @@
+"""The wait: one click is one paid call, whatever is clicked, reloaded or lost meanwhile."""
+
+import base64
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, WebSocketRoute, expect
+
+from tests.conftest import RunningApp, run_app
+from tests.images_server import (
+    USAGE,
+    Answer,
+    Drop,
+    Gate,
+    Head,
+    ImagesServer,
+    Pause,
+    error,
+    event,
+    picture,
+    plain,
+    stream,
+)
+from tests.studio import (
+    button,
+    expect_screen,
+    expect_settled,
+    generate,
+    open_app,
+    picture_of,
+    prompt_box,
+)
+
+STREAM = Head(content_type="text/event-stream")
+RATE_LIMIT = error(429, "rate_limit_exceeded", retry_after="60")
+
+
+def finish(image: str) -> bytes:
+    return event("completed", image, usage=USAGE)
+
+
+def held(gate: Gate, image: str) -> Answer:
+    """A stream that brings a first draft, and the rest when the gate opens."""
+    return [STREAM, event("partial_image", picture("draft")), gate, finish(image)]
+
+
+def click_often(page: Page, target: Locator, times: int) -> None:
+    """Click where the target is, as a hand does: whatever is there by then."""
+    box = target.bounding_box()
+    assert box
+    for _ in range(times):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def expect_one_call_and_its_picture(page: Page, images_server: ImagesServer, image: str) -> None:
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    assert len(images_server.calls) == 1
+    assert shown_bytes(page) == base64.b64decode(image)
+
+
+def shown_bytes(page: Page) -> bytes:
+    """The bytes behind the large picture."""
+    source = picture_of(page).get_attribute("src") or ""
+    return page.request.get(source if "://" in source else page.url.rstrip("/") + source).body()
+
+
+def wait_view(page: Page) -> Locator:
+    return page.locator(".st-key-wait")
+
+
+@pytest.fixture
+def gate(images_server: ImagesServer) -> Gate:
+    """What the next call waits for; it brings its first draft before."""
+    gate = Gate()
+    images_server.script(held(gate, picture("end")))
+    return gate
+
+
+def test_five_clicks_in_a_second_are_one_call(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    open_app(page, api_app)
+    prompt_box(page).fill("a fox")
+    click_often(page, button(page, "Generate Image"), 5)
+    expect(button(page, "Cancel")).to_be_visible()
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+    assert images_server.calls[0].wish["prompt"] == "a fox"
+
+
+def test_three_clicks_on_regenerate_are_one_call(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    gate = Gate()
+    images_server.script(plain(picture("first")), held(gate, picture("end")))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    click_often(page, button(page, "Regenerate"), 3)
+    images_server.wait_for_calls(2)
+    gate.set()
+    expect(button(page, "Regenerate")).to_be_enabled()
+    expect_settled(page)
+    assert len(images_server.calls) == 2
+
+
+def test_enter_and_a_click_are_one_call(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    open_app(page, api_app)
+    prompt_box(page).fill("a fox")
+    prompt_box(page).press("Control+Enter")
+    button(page, "Generate Image").focus()
+    page.keyboard.press("Enter")
+    click_often(page, button(page, "Generate Image"), 1)
+    expect(button(page, "Cancel")).to_be_visible()
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+
+
+def test_the_r_key_joins_the_run(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    page.locator("body").press("r")
+    page.locator("body").press("r")
+    expect(wait_view(page)).to_contain_text("First draft")
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+
+
+def test_a_reload_joins_the_run_and_keeps_the_prompt(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(wait_view(page)).to_contain_text("First draft")
+    page.reload()
+    expect(wait_view(page)).to_contain_text("First draft")
+    expect(prompt_box(page)).to_have_value("a fox")
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+
+
+def test_a_second_tab_joins_the_run_and_gets_the_same_picture(
+    page: Page,
+    context: BrowserContext,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    gate: Gate,
+) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    second = context.new_page()
+    open_app(second, api_app)
+    expect(button(second, "Generate Image")).to_be_disabled()
+    gate.set()
+    for tab in (page, second):
+        expect_one_call_and_its_picture(tab, images_server, picture("end"))
+
+
+def test_two_tabs_that_click_for_the_same_prompt_share_one_call(
+    page: Page,
+    context: BrowserContext,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    gate: Gate,
+) -> None:
+    open_app(page, api_app)
+    second = context.new_page()
+    open_app(second, api_app)
+    generate(page, "a fox")
+    generate(second, "a fox")
+    gate.set()
+    for tab in (page, second):
+        expect_one_call_and_its_picture(tab, images_server, picture("end"))
+
+
+def test_another_browser_sees_nothing_of_it(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    assert page.context.browser
+    with page.context.browser.new_context() as stranger:
+        strange_page = stranger.new_page()
+        open_app(strange_page, api_app)
+        expect(button(strange_page, "Generate Image")).to_be_enabled()
+        expect(prompt_box(strange_page)).to_have_value("")
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+
+
+def test_a_lost_websocket_is_restored_and_the_run_goes_on(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def note(route: WebSocketRoute) -> None:
+        route.connect_to_server()
+        sockets.append(route)
+
+    page.route_web_socket("**/_stcore/stream", note)
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(wait_view(page)).to_contain_text("First draft")
+    sockets[0].close(code=1001)
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+    assert len(sockets) == 2
+
+
+def test_a_tab_that_was_closed_in_mid_run_finds_its_picture_later(
+    page: Page,
+    context: BrowserContext,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    gate: Gate,
+) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    page.close()
+    gate.set()
+    images_server.wait_for_calls(1, ended=True)
+    again = context.new_page()
+    open_app(again, api_app)
+    expect_one_call_and_its_picture(again, images_server, picture("end"))
+    assert images_server.calls[0].ended == "answered"
+
+
+@pytest.mark.parametrize(
+    ("answer", "phase"),
+    [
+        ([Gate()], "Sketching"),
+        ([STREAM, Gate()], "Sketching"),
+        ([STREAM, event("partial_image", picture("draft")), Gate()], "First draft"),
+        ([Head(), b'{"data": [', Gate()], "Sketching"),
+    ],
+)
+def test_cancel_answers_at_once_and_closes_the_connection(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, answer: Answer, phase: str
+) -> None:
+    images_server.script(answer)
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    expect(wait_view(page)).to_contain_text(phase)
+    assert seconds_to_cancel(page) < 0.5
+    expect(page.get_by_text("may still be billed")).to_be_visible()
+    cancelled = time.monotonic()
+    (call,) = images_server.wait_for_calls(1, ended=True)
+    assert call.ended == "client left"
+    assert call.ended_at - cancelled < 1
+    expect_screen(page, "1. Generate Image")
+    expect(prompt_box(page)).to_have_value("a fox")
+    expect(button(page, "Generate Image")).to_be_enabled()
+
+
+def seconds_to_cancel(page: Page) -> float:
+    """Click Cancel; return the seconds until it is gone, by the page's own clock."""
+    elapsed = page.evaluate(
+        """() => new Promise(resolve => {
+            const find = () => [...document.querySelectorAll('button')]
+                .find(button => button.innerText.startsWith('Cancel'));
+            const began = Date.now();
+            const look = () => find() ? requestAnimationFrame(look) : resolve(Date.now() - began);
+            find().click();
+            look();
+        })"""
+    )
+    return float(elapsed) / 1000
+
+
+def test_cancel_between_two_tries_answers_at_once(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(RATE_LIMIT)
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(wait_view(page)).to_contain_text("Rate-limited, trying again (2 of 3)")
+    expect(wait_view(page)).to_contain_text("next try in")
+    assert seconds_to_cancel(page) < 0.5
+    expect(button(page, "Generate Image")).to_be_enabled()
+    assert len(images_server.calls) == 1
+
+
+def test_after_a_cancel_the_next_click_makes_a_new_picture(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script([Gate()], plain(picture("second")))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    button(page, "Cancel").click()
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    expect(page.get_by_text("may still be billed")).to_be_hidden()
+    first, second = images_server.calls
+    assert first.headers["x-client-request-id"] != second.headers["x-client-request-id"]
+
+
+def test_cancelling_a_regenerate_keeps_the_present_picture(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(
+        plain(picture("first")), [STREAM, event("partial_image", picture("draft")), Gate()]
+    )
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    button(page, "Regenerate").click()
+    expect(wait_view(page)).to_contain_text("First draft")
+    expect(page.get_by_text("The present picture")).to_be_visible()
+    button(page, "Cancel").click()
+    expect(page.get_by_text("may still be billed")).to_be_visible()
+    expect_settled(page)
+    assert shown_bytes(page) == base64.b64decode(picture("first"))
+
+
+def test_the_present_picture_can_be_approved_while_another_is_made(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    gate = Gate()
+    images_server.script(plain(picture("first")), held(gate, picture("second")))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    button(page, "Regenerate").click()
+    images_server.wait_for_calls(2)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    gate.set()
+    expect(button(page, "Cancel")).to_be_hidden()
+    assert shown_bytes(page) == base64.b64decode(picture("first"))
+    button(page, "Back to review").click()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    assert shown_bytes(page) == base64.b64decode(picture("second"))
+
+
+def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    first, second = Gate(), Gate()
+    images_server.script(
+        [
+            *(STREAM, first, event("partial_image", picture("draft", (1024, 1024)))),
+            *(second, finish(picture("end", (1024, 1024)))),
+        ]
+    )
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(wait_view(page)).to_contain_text("Sketching")
+    empty = picture_of(page).bounding_box()
+    first.set()
+    expect(wait_view(page)).to_contain_text("First draft")
+    expect(page.get_by_alt_text("Draft of the picture")).to_be_visible()
+    draft = picture_of(page).bounding_box()
+    second.set()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    assert empty == draft == picture_of(page).bounding_box()
+
+
+def test_the_first_draft_is_on_screen_long_before_the_picture(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    drafts = [picture("one"), picture("two")]
+    images_server.script(stream(picture("end"), drafts, before_each=Pause(1)))
+    open_app(page, api_app)
+    prompt_box(page).fill("a fox")
+    began = time.monotonic()
+    button(page, "Generate Image").click()
+    expect(page.get_by_alt_text("Draft of the picture")).to_be_visible()
+    draft_after = time.monotonic() - began
+    expect_screen(page, "2. Review Generated Image")
+    assert draft_after <= 0.45 * (time.monotonic() - began)
+
+
+def test_the_phases_the_clock_and_the_title_tell_how_it_goes(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    gates = [Gate(), Gate(), Gate()]
+    images_server.script(
+        error(429, "rate_limit_exceeded", retry_after="1"),
+        [
+            STREAM,
+            *(gates[0], event("partial_image", picture("one"))),
+            *(gates[1], event("partial_image", picture("two"))),
+            *(gates[2], finish(picture("end"))),
+        ],
+    )
+    open_app(page, api_app)
+    expect(page).to_have_title("Image generator")
+    generate(page, "a fox")
+    live = wait_view(page).get_by_role("status")
+    expect(live).to_have_text("Rate-limited, trying again (2 of 3)")
+    expect(page).to_have_title("Working… · Image generator")
+    for gate, words in zip(gates, ("Sketching", "First draft", "Second draft"), strict=True):
+        expect(live).to_have_text(words)
+        gate.set()
+    expect_screen(page, "2. Review Generated Image")
+    expect(page).to_have_title("Ready · Image generator")
+
+
+def test_the_seconds_tick(page: Page, api_app: RunningApp, gate: Gate) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    for seconds in (1, 2, 3):
+        expect(wait_view(page)).to_contain_text(f"{seconds} s")
+    gate.set()
+
+
+def test_the_bar_is_honest_before_there_is_experience_and_never_full(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    first, second = Gate(), Gate()
+    images_server.script([first, *plain(picture("one"))], [second, *plain(picture("two"))])
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as app:
+        open_app(page, app)
+        generate(page, "a fox")
+        bar = wait_view(page).get_by_role("progressbar")
+        expect(bar).to_be_visible()
+        assert bar.get_attribute("aria-valuenow") is None
+        expect(wait_view(page)).to_contain_text("1 s")
+        first.set()
+        expect_screen(page, "2. Review Generated Image")
+        button(page, "Regenerate").click()
+        expect(wait_view(page)).to_contain_text("usually about")
+        expect(wait_view(page)).to_contain_text("4 s, usually about")
+        assert 85 <= float(bar.get_attribute("aria-valuenow") or 0) < 100
+        second.set()
+        expect(button(page, "Cancel")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        [Drop()],
+        error(408, None, retry_after="0"),
+        error(409, None, retry_after="0"),
+        error(429, "rate_limit_exceeded", "Please try again in 20ms."),
+        error(500, "server_error", retry_after="0"),
+        error(503, None, retry_after="0"),
+        [STREAM],
+        [STREAM, event("partial_image", picture("draft")), Drop()],
+    ],
+    ids=["dropped", "408", "409", "429", "500", "503", "no-picture", "cut-stream"],
+)
+def test_a_passing_failure_is_tried_again_and_the_picture_comes(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, failure: Answer
+) -> None:
+    images_server.script(failure, plain(picture("second try")))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    assert len(images_server.calls) == 2
+
+
+def test_a_try_that_brings_nothing_is_tried_again(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    images_server.script([Gate()], plain(picture("second try")))
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url, IMAGE_TIMEOUT="0.5") as app:
+        open_app(page, app)
+        generate(page, "a fox")
+        expect_screen(page, "2. Review Generated Image")
+    assert len(images_server.calls) == 2
+
+
+def test_more_than_the_places_wait_in_line_and_cancel_leaves_it(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    gate = Gate()
+    images_server.script(held(gate, picture("first")))
+    settings = {"OPENAI_BASE_URL": images_server.url, "IMAGE_CONCURRENCY": "1"}
+    assert page.context.browser
+    with (
+        run_app(tmp_path / "log", **settings) as app,
+        page.context.browser.new_context() as second_browser,
+        page.context.browser.new_context() as third_browser,
+    ):
+        second, third = second_browser.new_page(), third_browser.new_page()
+        open_app(page, app)
+        generate(page, "first")
+        images_server.wait_for_calls(1)
+        for tab, prompt, words in (
+            (second, "second", "Waiting for a free place, 0 ahead"),
+            (third, "third", "Waiting for a free place, 1 ahead"),
+        ):
+            open_app(tab, app)
+            generate(tab, prompt)
+            expect(wait_view(tab)).to_contain_text(words)
+        assert seconds_to_cancel(second) < 0.5
+        expect(wait_view(third)).to_contain_text("Waiting for a free place, 0 ahead")
+        gate.set()
+        expect_screen(page, "2. Review Generated Image")
+        expect_screen(third, "2. Review Generated Image")
+        assert [call.wish["prompt"] for call in images_server.calls] == ["first", "third"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_stops_in_time_with_runs_in_flight(
+    page: Page, images_server: ImagesServer, tmp_path: Path, how: signal.Signals
+) -> None:
+    images_server.script([STREAM, event("partial_image", picture("draft")), Gate()])
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as app:
+        open_app(page, app)
+        generate(page, "a fox")
+        expect(wait_view(page)).to_contain_text("First draft")
+        began = time.monotonic()
+        app.process.send_signal(how)
+        app.process.wait(10)
+        assert time.monotonic() - began < 2
+        assert "Traceback" not in app.log.read_text()
+    assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"

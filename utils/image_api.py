@@ -33,6 +33,11 @@ class ImageRequest:
     prompt: str
     engine: Engine
 
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What decides how long it takes: requests of one kind take about as long."""
+        return (self.engine.name, self.engine.model)
+
 
 async def request_picture(request: ImageRequest, on_partial: Callable[[str], None]) -> Picture:
     """Ask the engine for one picture, once; `on_partial` is given each partial one (base64).

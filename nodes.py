@@ -33,8 +33,8 @@ class GenerateImageNode(Node):  # type: ignore[misc]  # pocketflow ships no usab
     def prep(self, shared: state.Shared) -> ImageRequest:
         """Read the pending request, and who is to serve it."""
         pending = shared["pending"]
-        engine = choose_engine(shared["api_key"])
-        return ImageRequest(pending["id"], pending["prompt"], engine)
+        engine = choose_engine(shared["api_key"], pending["model"])
+        return ImageRequest(pending["id"], pending["prompt"], engine, pending["options"])
 
     def exec(self, request: ImageRequest) -> Picture | Problem:
         """Wait for the picture. Raises ImageError if it failed and another try makes sense."""

@@ -81,6 +81,8 @@ class ImagesServer:
         self.calls: list[Call] = []
         self.default: Answer | None = None
         self.hold: Gate | None = None
+        self.pages: dict[str, Answer] = {}
+        self.fetches: list[Call] = []
         self._script: deque[Answer] = deque()
         self._news = threading.Condition()
         self._http = _Server(("127.0.0.1", 0), _Handler)
@@ -103,7 +105,7 @@ class ImagesServer:
         Without `then`, a later call gets its own picture, when `hold` opens.
         """
         with self._news:
-            self.calls = []
+            self.calls, self.fetches, self.pages = [], [], {}
             self._script = deque(answers)
             self.default, self.hold = then, hold
 
@@ -153,15 +155,24 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self.send_error(404)
+        """Serve a page that the test has put there; what is fetched is no call for a picture."""
+        images = self.server.images
+        call = Call(self.path, self._headers(), b"")
+        images.fetches.append(call)
+        self._answer(call, images.pages.get(self.path, error(404, None)))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        call = Call(self.path, headers, body)
+        call = Call(self.path, self._headers(), body)
+        self._answer(call, self.server.images.begin(call))
+
+    def _headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
+
+    def _answer(self, call: Call, answer: Answer) -> None:
         images = self.server.images
         try:
-            for step in images.begin(call):
+            for step in answer:
                 self._do(step)
             self.wfile.write(b"0\r\n\r\n")
             images.end(call, "answered")
@@ -228,9 +239,9 @@ def error(status: int, code: str | None, message: str = "It failed.", **headers:
     return json_answer(body, status, **headers)
 
 
-def event(kind: str, image: str, **fields: object) -> bytes:
-    """One event of a stream, such as `partial_image` or `completed`."""
-    body = {"type": f"image_generation.{kind}", "b64_json": image, **fields}
+def event(kind: str, image: str, verb: str = "generation", **fields: object) -> bytes:
+    """One event of a stream, such as `partial_image` or `completed`, of a generation or edit."""
+    body = {"type": f"image_{verb}.{kind}", "b64_json": image, **fields}
     return f"event: {body['type']}\ndata: {json.dumps(body)}\n\n".encode()
 
 

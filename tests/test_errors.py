@@ -89,10 +89,36 @@ def test_the_servers_request_id_is_kept_clean() -> None:
 
 
 def test_no_sentence_passes_on_what_a_server_said() -> None:
-    sentences = {rule.sentence for rule in RULES} | {UNKNOWN.sentence}
-    for status in (400, 401, 403, 404, 429, 500):
+    for status in (400, 401, 403, 404, 422, 429, 500):
         body = openai_error("sk-secret", "sk-secret <b>raw</b>", "sk-secret")
-        assert explain(status_error(status, body)).sentence in sentences
+        problem = explain(status_error(status, {**body, "param": "sk-secret"}))
+        for leak in ("sk-secret", "raw", "<"):
+            assert leak not in f"{problem.sentence} {problem.request_id}"
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("Rejected by the safety system. safety_violations=[violence].", " (violence)."),
+        ("Safety system. safety_violations=[sexual, <b>x</b>, hate]", " (sexual, hate)."),
+        ("Rejected by the safety system.", "refused this prompt."),
+    ],
+)
+def test_the_safety_systems_categories_are_named(message: str, named: str) -> None:
+    assert named in explain(status_error(400, openai_error(None, message))).sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"message": "Invalid value", "param": "size"}, "the size"),
+        ({"detail": [{"loc": ["body", "quality"], "msg": "bad"}]}, "the quality"),
+        ({"error": "unknown field output_format"}, "the format"),
+        ({"error": {"message": "no", "param": "<b>"}}, "the prompt or one of the settings"),
+    ],
+)
+def test_the_parameter_at_fault_is_named(body: object, named: str) -> None:
+    assert named in explain(status_error(400, body)).sentence
 
 
 def test_every_sentence_says_what_to_do_next() -> None:

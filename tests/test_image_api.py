@@ -144,7 +144,7 @@ def test_what_brings_no_picture_has_its_problem(
 def test_an_answer_without_end_is_not_read_without_end(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.image_api.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("utils.fetch.MAX_ANSWER_BYTES", 10_000)
     images_server.script([Head(), *[b"x" * 1000] * 20])
     problem = ask()
     assert isinstance(problem, Problem)

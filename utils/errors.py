@@ -5,14 +5,18 @@ server says is passed on: its text only selects a sentence of ours.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import openai
 
+from utils.models import LIVE_MODELS
 from utils.pictures import NotAPictureError
+
+# A server may answer with a whole page; the telling words stand at its beginning.
+MESSAGE_LENGTH = 4000
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Rule:
 RULES = (
     Rule(
         "refused",
-        "The safety system refused this prompt. Change its wording and try again.",
+        "The safety system refused this prompt{categories}. Change its wording and try again.",
         codes=frozenset({"moderation_blocked", "content_policy_violation", "image_safety"}),
         words=r"safety system|content policy|moderation",
     ),
@@ -68,7 +72,7 @@ RULES = (
     Rule(
         "unverified",
         "OpenAI asks for the organization to be verified before it may use this model. "
-        "Verify it in the organization settings at platform.openai.com, then try again.",
+        "Verify it at https://platform.openai.com/settings/organization/general, then try again.",
         words=r"must be verified",
     ),
     Rule(
@@ -79,8 +83,8 @@ RULES = (
     ),
     Rule(
         "model",
-        "The server does not have this model, or no longer. "
-        "Set OPENAI_IMAGE_MODEL to one that it offers.",
+        "The server does not have this model, or no longer. Choose another one in the side bar or "
+        f"set OPENAI_IMAGE_MODEL; OpenAI's live ones are {', '.join(LIVE_MODELS)}.",
         codes=frozenset({"model_not_found"}),
         words=r"model .*(not found|does not exist|deprecated|shut down|not supported)",
     ),
@@ -116,7 +120,7 @@ RULES = (
     ),
     Rule(
         "parameter",
-        "The server did not accept the request. Change the prompt or the settings and try again.",
+        "The server did not accept {parameter}. Change it and try again.",
         statuses=frozenset({400, 422}),
         codes=frozenset({"invalid_request_error", "image_generation_user_error"}),
     ),
@@ -129,6 +133,21 @@ RULES = (
     ),
 )
 
+# What may be named of a server's answer: these words, and nothing else that it says.
+CATEGORIES = ("sexual", "violence", "self-harm", "hate", "harassment", "illicit", "minors")
+PARAMETERS = {
+    "prompt": "the prompt",
+    "partial_images": "the request for drafts",
+    "stream": "the request for drafts",
+    "size": "the size",
+    "quality": "the quality",
+    "background": "the background",
+    "output_format": "the format",
+    "model": "the model",
+    "image": "the picture to change",
+    "mask": "the mask",
+}
+
 CANCELLED = Problem("cancelled", "Cancelled. A picture already begun may still be billed.")
 CONNECTION = Problem(
     "connection",
@@ -140,6 +159,11 @@ TOO_SLOW = Problem(
 )
 CUT_OFF = Problem(
     "cut off", "The answer ended before the picture was there. Try again.", retry=True
+)
+NOT_FETCHED = Problem(
+    "not fetched",
+    "The picture was made, but could not be fetched from where the server keeps it. "
+    "Try again, or have the server send pictures as base64.",
 )
 NO_PICTURE = Problem(
     "no picture",
@@ -188,29 +212,54 @@ def explain_body(
     the other shapes in use (`{"error": "text"}`, `{"detail": ...}`, a bare text).
     """
     headers = headers or {}
-    codes, message = _marks(body)
+    codes, message, _ = _read(body)
     retry_after = _seconds(headers.get("retry-after", ""), message)
     request_id = re.sub(r"[^\w-]", "", headers.get("x-request-id", ""))[:80]
     for rule in RULES:
         if rule.matches(status, codes, message):
-            return Problem(rule.kind, rule.sentence, rule.retry, retry_after, request_id)
+            sentence = rule.sentence.format(
+                categories=_categories(message), parameter=_parameter(body)
+            )
+            return Problem(rule.kind, sentence, rule.retry, retry_after, request_id)
     return Problem(UNKNOWN.kind, UNKNOWN.sentence, request_id=request_id)
 
 
-def _marks(body: object) -> tuple[set[str], str]:
+def named_parameter(body: object, candidates: Container[str]) -> str | None:
+    """Return which of the `candidates`, parameters of the request, an error body names."""
+    _, message, param = _read(body)
+    names = [name for name in PARAMETERS if name in candidates]
+    if param in names:
+        return param
+    return next((name for name in names if re.search(rf"\b{name}\b", message)), None)
+
+
+def _read(body: object) -> tuple[set[str], str, str]:
+    """Return the codes, the message and the parameter that an error body holds."""
     error: Any = body
     if isinstance(error, Mapping) and "error" in error:
         error = error["error"]
     if not isinstance(error, Mapping):
-        return set(), str(error)
+        return set(), str(error)[:MESSAGE_LENGTH], ""
     codes = {str(error.get(name)) for name in ("code", "type")}
-    return codes, str(error.get("message") or error.get("detail") or "")
+    message = str(error.get("message") or error.get("detail") or "")
+    return codes, message[:MESSAGE_LENGTH], str(error.get("param"))
+
+
+def _categories(message: str) -> str:
+    named = re.search(r"safety_violations=\[([^\]]*)", message)
+    found = [word for word in CATEGORIES if named and word in named[1]]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _parameter(body: object) -> str:
+    name = named_parameter(body, PARAMETERS)
+    return PARAMETERS[name] if name else "the prompt or one of the settings"
 
 
 def _seconds(header: str, message: str) -> float | None:
-    if re.fullmatch(r"\d+(\.\d+)?", header):
+    if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", header):
         return float(header)
-    named = re.search(r"try again in (\d+(?:\.\d+)?) ?(ms|s)", message)
+    named = re.search(r"try again in (\d{1,6}(?:\.\d{1,6})?) ?(ms|s)", message)
     if named is None:
         return None
     return float(named[1]) / (1000 if named[2] == "ms" else 1)

@@ -11,12 +11,12 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import TTLCache
 
@@ -63,6 +63,7 @@ class News:
     outcome: Picture | Problem | None = None
 
 
+Result = TypeVar("Result")
 Call = Callable[[Callable[[str], None]], Awaitable[Picture]]
 
 
@@ -177,6 +178,11 @@ class Jobs:
             if job.future:
                 job.future.cancel()
             return True
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Run `work` on the loop of the jobs, outside the line."""
+        with self._lock:
+            return asyncio.run_coroutine_threadsafe(work, self._running_loop())
 
     def stop(self, within: float = 1.0) -> None:
         """Cancel every job and end the loop, in `within` seconds at most: the server stops."""

@@ -13,6 +13,7 @@ from PIL import Image
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 16_000_000
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
 class NotAPictureError(Exception):
@@ -24,7 +25,8 @@ class Picture:
     """A picture that has passed the check.
 
     `image` is the API's own base64 text; `extension` is png, jpg or webp, by the bytes;
-    `usage` is the API's token count, {} where it sent none; `seconds` is how long it took.
+    `usage` is the API's token count, {} where it sent none; `seconds` is how long it took;
+    `refused` names the chosen settings that the server would not take.
     """
 
     image: str
@@ -33,6 +35,7 @@ class Picture:
     height: int
     usage: dict[str, Any]
     seconds: float = 0.0
+    refused: tuple[str, ...] = ()
 
 
 def check_picture(image: str, usage: dict[str, Any] | None = None) -> Picture:
@@ -53,6 +56,13 @@ def check_picture(image: str, usage: dict[str, Any] | None = None) -> Picture:
             )
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise NotAPictureError(type(exc).__name__) from exc
+
+
+def extension_of(data: bytes) -> str:
+    """Return png, jpg or webp, by the first bytes of a picture; png where they say nothing."""
+    if data.startswith(b"\xff\xd8"):
+        return "jpg"
+    return "webp" if data[8:12] == b"WEBP" else "png"
 
 
 def decode(image: str) -> bytes:

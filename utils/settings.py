@@ -62,8 +62,11 @@ def get_settings() -> Settings:
     return Settings()
 
 
-def choose_engine(typed_key: str = "") -> Engine:
-    """Return the engine that serves a session in which `typed_key` was entered ('' for none)."""
+def choose_engine(typed_key: str = "", model: str = "") -> Engine:
+    """Return the engine that serves a session.
+
+    `typed_key` is what was entered as key, and `model` what was chosen; '' for none.
+    """
     settings = get_settings()
     secret = settings.openai_api_key
     api_key = secret.get_secret_value() if secret else typed_key.strip() or None
@@ -72,4 +75,4 @@ def choose_engine(typed_key: str = "") -> Engine:
         return Engine(name="Demo engine", model=DEMO_MODEL)
     host = urlsplit(base_url).hostname or base_url
     name = "OpenAI" if host == urlsplit(OPENAI_BASE_URL).hostname else host
-    return Engine(name, settings.openai_image_model, base_url, api_key)
+    return Engine(name, model or settings.openai_image_model, base_url, api_key)

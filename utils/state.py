@@ -4,12 +4,15 @@
 in place, because the browser's memory and other tabs hold the same objects.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from utils.errors import CANCELLED, FORGOTTEN, Problem
+from utils.models import PRESETS, ability, check_size, cost, count
 from utils.pictures import Picture
+from utils.settings import choose_engine
 
 
 class Shared(Protocol):
@@ -22,6 +25,8 @@ class Shared(Protocol):
 
 ClickMove = Callable[[Shared, str], None]
 
+AUTO = "auto"
+CUSTOM = "custom"
 MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
 
@@ -32,13 +37,23 @@ DEFAULTS: Mapping[str, Any] = {
     "generated_image": "",
     "final_result": "",
     "error_message": "",
+    "error_request_id": "",
     "pending": None,
     "attempts": (),
     "click_id": "",
+    "model": "",
+    "size": AUTO,
+    "custom_size": "",
+    "quality": AUTO,
+    "background": AUTO,
+    "output_format": AUTO,
+    "spending": {"pictures": 0, "tokens": 0, "dollars": 0.0},
     "api_key": "",
 }
+SETTINGS = ("model", "size", "custom_size", "quality", "background", "output_format")
 # Streamlit wipes what arrives in the run that disables its widget, unless it is set again.
-WIDGET_KEYS = ("task_input", "api_key")
+WIDGET_KEYS = ("task_input", *SETTINGS, "api_key")
+START_OVER_KEEPS = frozenset({*SETTINGS, "spending", "api_key"})
 # A key typed into the page lives in its session alone.
 SECRET_KEYS = frozenset({"api_key"})
 
@@ -86,7 +101,9 @@ def receive_picture(shared: Shared, request_id: str, picture: Picture, model: st
         "model": model,
         "seconds": picture.seconds,
         "usage": picture.usage,
+        "refused": picture.refused,
     }
+    shared["spending"] = _add(shared["spending"], model, picture.usage)
     shared["attempts"] = _bounded((*shared["attempts"], attempt), shared["final_result"])
     shared["input_used_by_process"] = prompt
     shared["generated_image"] = picture.image
@@ -98,6 +115,7 @@ def fail(shared: Shared, request_id: str, problem: Problem) -> None:
     """Give up the pending request: all stays as it was, and one sentence says why."""
     if _settle(shared, request_id):
         shared["error_message"] = problem.sentence
+        shared["error_request_id"] = problem.request_id
 
 
 def cancel(shared: Shared, request_id: str) -> None:
@@ -107,23 +125,67 @@ def cancel(shared: Shared, request_id: str) -> None:
 
 def approve(shared: Shared) -> None:
     """Make the picture under review the result."""
-    shared["error_message"] = ""
+    _clear_error(shared)
     shared["final_result"] = shared["generated_image"]
     shared["stage"] = "final"
 
 
 def back_to_review(shared: Shared) -> None:
     """Return from the result to the pictures."""
-    shared["error_message"] = ""
+    _clear_error(shared)
     shared["stage"] = "user_feedback"
 
 
 def start_over(shared: Shared) -> None:
-    """Return to an empty first screen; a key that was typed stays."""
+    """Return to an empty first screen; the settings and what they have cost stay."""
     for key, default in DEFAULTS.items():
-        if key not in SECRET_KEYS:
+        if key not in START_OVER_KEEPS:
             shared[key] = default
     shared["click_id"] = new_id()
+
+
+def fit_settings(shared: Shared) -> None:
+    """Put back to auto what the chosen model is documented not to do, or what does not go together.
+
+    A picture with a transparent background cannot be a JPEG.
+    """
+    known = ability(chosen_model(shared))
+    if shared["quality"] not in (AUTO, *known.qualities):
+        shared["quality"] = AUTO
+    if shared["size"] == CUSTOM and not known.free_sizes:
+        shared["size"] = AUTO
+    if shared["background"] == "transparent" and not known.transparent:
+        shared["background"] = AUTO
+    if shared["background"] == "transparent" and shared["output_format"] == "jpeg":
+        shared["output_format"] = AUTO
+
+
+def chosen_model(shared: Shared) -> str:
+    """Return the model that will be asked."""
+    return choose_engine(shared["api_key"], shared["model"]).model
+
+
+def chosen_options(shared: Shared) -> dict[str, str]:
+    """Return the settings that were chosen, by the API's parameter names; auto is none.
+
+    Raises ValueError, with a sentence for a person, where the size is none that the model takes.
+    """
+    options = {key: shared[key] for key in ("quality", "background", "output_format")}
+    size = shared["size"]
+    options["size"] = PRESETS.get(size, size)
+    if size == CUSTOM:
+        options["size"] = check_size(chosen_model(shared), shared["custom_size"])
+    return {key: value for key, value in options.items() if value != AUTO}
+
+
+def size_to_come(shared: Shared) -> tuple[int, int]:
+    """Return width and height in pixels that the next picture will have, square if left open."""
+    try:
+        options = shared["pending"]["options"] if shared["pending"] else chosen_options(shared)
+    except ValueError:
+        options = {}
+    width, height = options.get("size", PRESETS["square"]).split("x")
+    return int(width), int(height)
 
 
 def find_attempt(shared: Shared, image: str) -> Mapping[str, Any]:
@@ -145,13 +207,31 @@ def _ask(shared: Shared, click_id: str, prompt: str) -> None:
     # Clicks on one rendering of a button are one click, and so are those that came too late.
     if shared["pending"] or click_id != shared["click_id"]:
         return
+    _clear_error(shared)
     if not prompt.strip():
         shared["error_message"] = "Describe the picture first: a few words are enough."
         return
+    try:
+        options = chosen_options(shared)
+    except ValueError as exc:
+        shared["error_message"] = str(exc)
+        return
+    wish = {"prompt": prompt, "model": shared["model"], "options": options}
     # Two tabs that open with the same memory share a click, unless they ask for other things.
-    request_id = str(uuid.uuid5(uuid.UUID(click_id), prompt))
-    shared["error_message"] = ""
-    shared["pending"] = {"id": request_id, "prompt": prompt}
+    request_id = uuid.uuid5(uuid.UUID(click_id), json.dumps(wish, sort_keys=True))
+    shared["pending"] = {"id": str(request_id), **wish}
+
+
+def _clear_error(shared: Shared) -> None:
+    shared["error_message"] = shared["error_request_id"] = ""
+
+
+def _add(spending: Mapping[str, Any], model: str, usage: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "pictures": spending["pictures"] + 1,
+        "tokens": spending["tokens"] + count(usage.get("total_tokens")),
+        "dollars": spending["dollars"] + (cost(model, usage) or 0.0),
+    }
 
 
 def _settle(shared: Shared, request_id: str) -> Any:

@@ -1,0 +1,33 @@
+"""Which image models a server lists, asked for once in a while and never waited for long."""
+
+import threading
+from concurrent.futures import Future
+
+from cachetools import TTLCache
+
+from utils.image_api import list_models
+from utils.jobs import jobs
+from utils.models import ListedModel
+from utils.settings import Engine
+
+KEEP_SECONDS = 600
+PATIENCE = 1.0
+
+_lock = threading.Lock()
+_asked: TTLCache[Engine, Future[tuple[ListedModel, ...]]] = TTLCache(64, KEEP_SECONDS)
+
+
+def listed_models(engine: Engine) -> tuple[ListedModel, ...]:
+    """Return the image models that the engine's server lists; () where it does not say.
+
+    Only who asks first waits, for a second at most; a late answer is there for the next run.
+    """
+    with _lock:
+        answer = _asked.get(engine)
+        patience = 0.0 if answer else PATIENCE
+        if answer is None:
+            answer = _asked[engine] = jobs.submit(list_models(engine))
+    try:
+        return answer.result(patience)
+    except TimeoutError:
+        return ()

@@ -8,8 +8,9 @@ import gc
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,24 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from flow import create_generation_flow
 from utils import state
+from utils.catalogue import listed_models
+from utils.errors import PARAMETERS
 from utils.jobs import Job, Phase, jobs
 from utils.memory import BrowserCookie, browser_memory, browser_token
-from utils.pictures import blank_picture, decode, file_name
-from utils.settings import choose_engine, get_settings
+from utils.models import (
+    COSTLY,
+    PRESETS,
+    ability,
+    cost,
+    count,
+    expected_cost,
+    formats_for,
+    retirement,
+)
+from utils.pictures import MIME, blank_picture, decode, file_name
+from utils.settings import Engine, choose_engine, get_settings
 
 STYLE = Path(__file__).parent / "assets" / "style.css"
-MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 
@@ -103,7 +115,8 @@ def render_initial_input() -> WaitView | None:
     st.header("1. Generate Image")
     waiting = bool(st.session_state.pending)
     canvas, side = render_canvas("canvas" if waiting else "canvas-idle")
-    canvas.image(blank_picture(1024, 1024), width="stretch", alt="The picture will appear here")
+    blank = blank_picture(*state.size_to_come(st.session_state))
+    canvas.image(blank, width="stretch", alt="The picture will appear here")
     with side:
         view = render_wait(canvas)
         st.text_area(
@@ -115,6 +128,7 @@ def render_initial_input() -> WaitView | None:
             disabled=waiting,
             persist_state="session",
         )
+        render_estimate()
         click_button("Generate Image", state.generate, primary=True, disabled=waiting)
         render_error()
     return view
@@ -134,6 +148,8 @@ def render_user_feedback() -> WaitView | None:
         view = render_wait(canvas)
         render_error()
         render_prompt(shared.input_used_by_process)
+        render_facts(state.find_attempt(shared, shared.generated_image))
+        render_estimate()
         if view:
             st.caption("The present picture")
             render_picture(st.container(width=160), shared.generated_image)
@@ -162,6 +178,7 @@ def render_final() -> WaitView | None:
         view = render_wait(st.empty())
         render_error()
         render_prompt(attempt["prompt"])
+        render_facts(attempt)
     return view
 
 
@@ -173,8 +190,9 @@ STAGES = {
 
 
 def render_side_bar() -> None:
-    """Say who makes the pictures; take a key where the server has none."""
-    engine = choose_engine(st.session_state.api_key)
+    """Say who makes the pictures, what they have cost; take the settings, and a key if need be."""
+    shared = st.session_state
+    engine = choose_engine(shared.api_key, shared.model)
     with st.sidebar:
         st.subheader("Engine")
         st.text(f"{engine.name}\n{engine.model}")
@@ -188,10 +206,89 @@ def render_side_bar() -> None:
                 "Your OpenAI API key",
                 type="password",
                 key="api_key",
-                disabled=bool(st.session_state.pending),
+                disabled=bool(shared.pending),
                 help="Used in this session alone, and forgotten when the page closes.",
                 autocomplete="off",
             )
+        st.subheader("Settings")
+        render_settings(engine)
+        render_spending()
+
+
+def render_settings(engine: Engine) -> None:
+    """Offer what the chosen model is not documented to lack."""
+    shared = st.session_state
+    resting = bool(shared.pending)
+    known = ability(engine.model)
+    listed = [model.name for model in listed_models(engine)]
+    configured = choose_engine(shared.api_key).model
+    models = ["", *sorted({*listed, shared.model} - {configured, ""})]
+    if len(models) > 1:
+        st.selectbox(
+            "Model",
+            models,
+            key="model",
+            disabled=resting,
+            format_func=lambda name: name or configured,
+        )
+    sizes = [state.AUTO, *PRESETS] + [state.CUSTOM] * known.free_sizes
+    st.selectbox(
+        "Size",
+        sizes,
+        key="size",
+        disabled=resting,
+        format_func=lambda size: f"{size}, {PRESETS[size]}" if size in PRESETS else size,
+    )
+    if shared.size == state.CUSTOM:
+        st.text_input(
+            "Width x height in pixels",
+            key="custom_size",
+            placeholder="1536x864",
+            disabled=resting,
+            persist_state="session",
+        )
+    choices = {
+        "quality": ("Quality", known.qualities),
+        "background": ("Background", ("opaque", "transparent")[: 1 + known.transparent]),
+        "output_format": ("Format", formats_for(shared.background)),
+    }
+    for key, (label, values) in choices.items():
+        if values:
+            st.selectbox(label, [state.AUTO, *values], key=key, disabled=resting)
+
+
+def render_spending() -> None:
+    """Say what this session's pictures have cost."""
+    spending = st.session_state.spending
+    if spending["tokens"]:
+        st.subheader("This session")
+        pictures = "1 picture" if spending["pictures"] == 1 else f"{spending['pictures']} pictures"
+        st.text(f"{pictures}, {in_tokens_and_dollars(spending['tokens'], spending['dollars'])}")
+
+
+def in_tokens_and_dollars(tokens: int, dollars: float | None) -> str:
+    """Return a count of tokens, with an estimate in dollars where there is one."""
+    return f"{tokens:,} tokens" + (f", about ${dollars:.3f} (estimate)" if dollars else "")
+
+
+def render_estimate() -> None:
+    """Say before a costly picture what it will probably cost."""
+    shared = st.session_state
+    if shared.quality not in COSTLY:
+        return
+    try:
+        dollars = expected_cost(state.chosen_model(shared), state.chosen_options(shared))
+    except ValueError:
+        return
+    if dollars:
+        st.text(f"A picture of this quality costs about ${dollars:.2f} (estimate).")
+
+
+def render_retirement(engine: Engine) -> None:
+    """Warn of the end of the chosen model."""
+    for model in listed_models(engine):
+        if model.name == engine.model and (warning := retirement(model, date.today())):
+            st.warning(warning)
 
 
 def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
@@ -214,8 +311,25 @@ def render_prompt(prompt: str) -> None:
 
 def render_error() -> None:
     """Show the last error's sentence, which is always one of ours."""
-    if st.session_state.error_message:
-        st.warning(st.session_state.error_message)
+    shared = st.session_state
+    if shared.error_message:
+        st.warning(shared.error_message)
+        if shared.error_request_id:
+            with st.container(key="support"):
+                st.text(f"For support: request {shared.error_request_id}")
+
+
+def render_facts(attempt: Mapping[str, Any]) -> None:
+    """Show how a picture came to be, and what was asked for in vain."""
+    tokens = count(attempt["usage"].get("total_tokens"))
+    facts = [attempt["model"], f"{attempt['seconds']:.0f} s"]
+    if tokens:
+        facts.append(in_tokens_and_dollars(tokens, cost(attempt["model"], attempt["usage"])))
+    with st.container(key="facts"):
+        st.text(" · ".join(facts))
+    if attempt["refused"]:
+        names = " and ".join(PARAMETERS[name] for name in attempt["refused"])
+        st.info(f"The server would not take {names} that you chose, and made its own choice.")
 
 
 def render_wait(canvas: DeltaGenerator) -> WaitView | None:
@@ -272,10 +386,15 @@ def main() -> None:
     shared = st.session_state
     token = browser_token(st.context.cookies)
     state.begin(shared, browser_memory.recall(token), jobs.knows)
+    state.fit_settings(shared)
     st.set_page_config(page_title(), page_icon="🖼️", layout="wide")
     st.html(STYLE)
-    render_side_bar()
+    notice = st.container()
     view = STAGES[shared.stage]()
+    # Last, because who comes first to a server waits for its list of models.
+    with notice:
+        render_retirement(choose_engine(shared.api_key, shared.model))
+    render_side_bar()
     if token:
         browser_memory.remember(token, state.snapshot(shared))
     if view:

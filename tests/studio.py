@@ -39,3 +39,10 @@ def expect_settled(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute(
         "data-test-script-state", "notRunning", timeout=LONG
     )
+
+
+def choose(page: Page, label: str, value: str) -> None:
+    """Choose a setting of the side bar."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=value).click()
+    expect_settled(page)

@@ -22,6 +22,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     table = Jobs()
     monkeypatch.setattr("nodes.jobs", table)
     monkeypatch.setattr("utils.jobs.jobs", table)
+    monkeypatch.setattr("utils.catalogue.jobs", table)
+    monkeypatch.setattr("utils.catalogue._asked", {})
     monkeypatch.setattr("utils.image_api.DemoTransport", partial(DemoTransport, pace=0))
     yield table
     table.stop()
@@ -49,7 +51,7 @@ def put_under_review(app: AppTest, prompt: str = "a fox") -> str:
     """Bring the app to its second screen with a small picture, without a call."""
     shared = app.session_state
     image = picture(prompt)
-    shared["pending"] = {"id": "given", "prompt": prompt}
+    shared["pending"] = {"id": "given", "prompt": prompt, "model": "", "options": {}}
     state.receive_picture(shared, "given", check_picture(image), "some-model")
     app.run()
     return image
@@ -174,7 +176,7 @@ def test_while_a_picture_is_made_the_inputs_rest_and_cancel_is_there(
     # The script ends where the wait would begin, so that its screen can be looked at.
     monkeypatch.setattr("flow.create_generation_flow", lambda view: StoppedFlow())
     app.session_state["task_input"] = "a fox"
-    app.session_state["pending"] = {"id": "given", "prompt": "a fox"}
+    app.session_state["pending"] = {"id": "given", "prompt": "a fox", "model": "", "options": {}}
     app.run()
     costly = [one for one in app.button if one.label in ("Generate Image", "Regenerate")]
     assert [one.disabled for one in costly] == [True]

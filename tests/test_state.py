@@ -4,7 +4,7 @@ import pytest
 
 from tests.images_server import picture
 from utils import state
-from utils.errors import CONNECTION
+from utils.errors import CONNECTION, Problem
 from utils.pictures import check_picture
 
 
@@ -184,13 +184,89 @@ def test_attempts_are_bounded_and_the_approved_one_stays(shared: dict[str, Any])
     assert shared["attempts"][1]["image"] == picture("4")
 
 
-def test_start_over_resets_all_but_the_typed_key(shared: dict[str, Any]) -> None:
-    shared["api_key"] = "sk-typed"
+def test_start_over_resets_all_but_settings_spending_and_the_typed_key(
+    shared: dict[str, Any],
+) -> None:
+    kept = {"api_key": "sk-typed", "quality": "low", "size": "square", "model": "gpt-image-2"}
+    shared.update(kept)
     receive(shared, ask(shared))
     state.approve(shared)
     state.start_over(shared)
-    assert {**shared, "click_id": "", "api_key": ""} == dict(state.DEFAULTS)
-    assert shared["api_key"] == "sk-typed"
+    assert shared["spending"]["pictures"] == 1
+    reset = {**shared, "click_id": "", "spending": state.DEFAULTS["spending"]}
+    assert reset == {**state.DEFAULTS, **kept}
+
+
+def test_only_what_was_chosen_is_asked_for(shared: dict[str, Any]) -> None:
+    ask(shared)
+    assert shared["pending"]["options"] == {}
+    state.fail(shared, shared["pending"]["id"], CONNECTION)
+    shared.update(quality="high", background="transparent", output_format="webp", size="portrait")
+    ask(shared)
+    assert shared["pending"]["options"] == {
+        "quality": "high",
+        "background": "transparent",
+        "output_format": "webp",
+        "size": "1024x1536",
+    }
+
+
+def test_an_own_size_is_checked_before_any_call(shared: dict[str, Any]) -> None:
+    shared.update(task_input="a fox", size="custom", custom_size="1000x", api_key="sk-typed")
+    state.generate(shared, shared["click_id"])
+    assert "width x height" in shared["error_message"]
+    assert not shared["pending"]
+    shared["custom_size"] = "1536 x 864"
+    state.generate(shared, shared["click_id"])
+    assert shared["pending"]["options"] == {"size": "1536x864"}
+
+
+def test_the_size_to_come_is_the_chosen_one(shared: dict[str, Any]) -> None:
+    assert state.size_to_come(shared) == (1024, 1024)
+    shared.update(size="landscape")
+    assert state.size_to_come(shared) == (1536, 1024)
+    ask(shared)
+    shared.update(size="custom", custom_size="nonsense")
+    assert state.size_to_come(shared) == (1536, 1024)
+    state.cancel(shared, shared["pending"]["id"])
+    assert state.size_to_come(shared) == (1024, 1024)
+
+
+def test_settings_that_the_model_is_documented_not_to_take_go_back_to_auto(
+    shared: dict[str, Any],
+) -> None:
+    chosen = {"quality": "max", "background": "transparent", "output_format": "png"}
+    shared.update(api_key="sk-typed", model="gpt-image-2.5-flare", **chosen)
+    state.fit_settings(shared)
+    assert {key: shared[key] for key in chosen} == chosen
+    shared["output_format"] = "jpeg"
+    state.fit_settings(shared)
+    assert shared["output_format"] == "auto"
+    shared["model"] = "gpt-image-2"
+    state.fit_settings(shared)
+    assert (shared["quality"], shared["background"]) == ("auto", "auto")
+    shared.update(model="gpt-image-1", size="custom")
+    state.fit_settings(shared)
+    assert shared["size"] == "auto"
+
+
+def test_what_pictures_cost_adds_up(shared: dict[str, Any]) -> None:
+    for words in ("one", "two"):
+        usage = {"input_tokens": 100, "output_tokens": 1000, "total_tokens": 1100}
+        picked = check_picture(picture(words), usage)
+        state.receive_picture(shared, ask(shared), picked, "gpt-image-2.5-flare")
+    assert shared["spending"]["pictures"] == 2
+    assert shared["spending"]["tokens"] == 2200
+    assert shared["spending"]["dollars"] == pytest.approx(2 * (100 * 5 + 1000 * 30) / 1e6)
+
+
+def test_the_servers_request_id_is_kept_with_the_error_and_goes_with_it(
+    shared: dict[str, Any],
+) -> None:
+    state.fail(shared, ask(shared), Problem("server", "Trouble. Try again.", request_id="req_1"))
+    assert shared["error_request_id"] == "req_1"
+    ask(shared)
+    assert shared["error_request_id"] == ""
 
 
 def test_a_picture_of_no_attempt_is_not_found(shared: dict[str, Any]) -> None:

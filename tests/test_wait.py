@@ -25,6 +25,7 @@ from tests.images_server import (
 )
 from tests.studio import (
     button,
+    choose,
     expect_screen,
     expect_settled,
     generate,
@@ -348,17 +349,23 @@ def test_the_present_picture_can_be_approved_while_another_is_made(
     assert shown_bytes(page) == base64.b64decode(picture("second"))
 
 
+@pytest.mark.parametrize(("shape", "size"), [("square", (1024, 1024)), ("landscape", (1536, 1024))])
 def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
+    page: Page,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    shape: str,
+    size: tuple[int, int],
 ) -> None:
     first, second = Gate(), Gate()
     images_server.script(
         [
-            *(STREAM, first, event("partial_image", picture("draft", (1024, 1024)))),
-            *(second, finish(picture("end", (1024, 1024)))),
+            *(STREAM, first, event("partial_image", picture("draft", size))),
+            *(second, finish(picture("end", size))),
         ]
     )
     open_app(page, api_app)
+    choose(page, "Size", shape)
     generate(page, "a fox")
     expect(wait_view(page)).to_contain_text("Sketching")
     empty = picture_of(page).bounding_box()

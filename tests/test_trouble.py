@@ -1,0 +1,191 @@
+"""Errors and settings as a person meets them, in a real browser."""
+
+import base64
+from datetime import date, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import RunningApp, run_app
+from tests.images_server import (
+    Answer,
+    Head,
+    ImagesServer,
+    error,
+    json_answer,
+    picture,
+    plain,
+    stream,
+)
+from tests.studio import (
+    button,
+    choose,
+    expect_screen,
+    expect_settled,
+    generate,
+    open_app,
+    picture_of,
+    prompt_box,
+)
+
+SOON = (date.today() + timedelta(days=9)).isoformat()
+MODELS = {
+    "data": [
+        {"id": "gpt-image-2.5-flare", "shutdown_date": None},
+        {"id": "gpt-image-1.5", "shutdown_date": SOON},
+        {"id": "gpt-5"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(400, "moderation_blocked", "safety_violations=[violence]"), "refused this prompt"),
+        (error(401, "invalid_api_key", "sk-te***et"), "The API key was not accepted"),
+        (error(403, None, "must be verified"), "asks for the organization to be verified"),
+        (error(404, "model_not_found"), "does not have this model"),
+        (error(429, "insufficient_quota"), "no credit left"),
+        (json_answer({"error": {"message": "x", "param": "prompt"}}, 400), "did not accept the"),
+        (json_answer({"detail": "<b>x</b>"}, 418), "could not be made"),
+        ([Head(content_type="text/html"), b"<html><h1>Hi</h1></html>"], "something that is no"),
+        (json_answer({"data": [{"url": "http://10.0.0.1/x.png"}]}), "could not be fetched"),
+    ],
+    ids=["refused", "key", "unverified", "model", "quota", "prompt", "odd", "page", "address"],
+)
+def test_after_an_error_the_next_click_works_and_the_error_is_gone(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, answer: Answer, words: str
+) -> None:
+    images_server.script(answer, plain(picture("first")), answer, plain(picture("second")))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    alert = page.get_by_test_id("stMain").get_by_role("alert")
+    expect(alert).to_contain_text(words)
+    expect(prompt_box(page)).to_have_value("a fox")
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    expect(alert).to_have_count(0)
+    button(page, "Regenerate").click()
+    expect(alert).to_contain_text(words)
+    expect(picture_of(page)).to_be_visible()
+    button(page, "Regenerate").click()
+    expect(alert).to_have_count(0)
+    expect_settled(page)
+    assert len(images_server.calls) == 4
+    body = page.locator("body").inner_text()
+    for leak in ("sk-te", "Error code", "Traceback", "{", "<"):
+        assert leak not in body
+
+
+def test_the_servers_request_id_is_shown_for_support(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(error(401, "invalid_api_key", x_request_id="req_abc123"))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(page.get_by_text("For support: request req_abc123")).to_be_visible()
+
+
+def test_settings_are_sent_and_survive_stages_reload_and_start_over(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(then=stream(picture("end")))
+    open_app(page, api_app)
+    choose(page, "Size", "landscape")
+    choose(page, "Quality", "low")
+    choose(page, "Background", "transparent")
+    choose(page, "Format", "webp")
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    page.reload()
+    expect_screen(page, "2. Review Generated Image")
+    button(page, "Approve").click()
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    generate(page, "an owl")
+    expect_screen(page, "2. Review Generated Image")
+    chosen = {
+        "size": "1536x1024",
+        "quality": "low",
+        "background": "transparent",
+        "output_format": "webp",
+    }
+    for call in images_server.calls:
+        assert {name: call.wish.get(name) for name in chosen} == chosen
+
+
+def test_a_bad_size_of_ones_own_costs_no_call_and_says_why(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    choose(page, "Size", "custom")
+    size_box = page.get_by_role("textbox", name="Width x height")
+    size_box.fill("1000x1000")
+    generate(page, "a fox")
+    expect(page.get_by_text("multiples of 16")).to_be_visible()
+    assert images_server.calls == []
+    size_box.fill("1536x864")
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    assert images_server.calls[0].wish["size"] == "1536x864"
+
+
+def test_a_setting_that_the_server_refuses_is_told(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    refusal = json_answer({"error": {"message": "Unknown", "param": "quality"}}, 400)
+    images_server.script(refusal, then=plain(picture("end")))
+    open_app(page, api_app)
+    choose(page, "Quality", "medium")
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    expect(page.get_by_text("would not take the quality that you chose")).to_be_visible()
+    assert len(images_server.calls) == 2
+
+
+def test_tokens_and_an_estimate_are_shown_for_each_picture_and_the_session(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    generate(page, "a fox")
+    facts = page.get_by_test_id("stMain").get_by_text("1,010 tokens, about $0.030 (estimate)")
+    expect(facts).to_be_visible()
+    expect_settled(page)
+    button(page, "Regenerate").click()
+    total = page.get_by_test_id("stSidebar").get_by_text("2 pictures, 2,020 tokens, about $0.060")
+    expect(total).to_be_visible()
+
+
+def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(
+    page: Page, running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = running_images_server
+    server.script()
+    server.pages["/v1/models"] = json_answer(MODELS)
+    log = tmp_path_factory.mktemp("models") / "log"
+    with run_app(log, OPENAI_BASE_URL=server.url) as app:
+        open_app(page, app)
+        expect(page.get_by_text("will be shut down")).to_be_hidden()
+        page.get_by_role("combobox", name="Model").click()
+        expect(page.get_by_role("option")).to_have_text(["gpt-image-2.5-flare", "gpt-image-1.5"])
+        page.get_by_role("option", name="gpt-image-1.5").click()
+        warning = f"The chosen model will be shut down on {SOON}. Switch to gpt-image-2"
+        expect(page.get_by_text(warning)).to_be_visible()
+        generate(page, "a fox")
+        expect_screen(page, "2. Review Generated Image")
+        assert server.calls[0].wish["model"] == "gpt-image-1.5"
+
+
+def test_a_picture_by_address_is_shown_and_downloaded_as_it_is(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    image = base64.b64decode(picture("by address", image_format="JPEG"))
+    images_server.script(json_answer({"data": [{"url": "/v1/images/7/content"}]}))
+    images_server.pages["/v1/images/7/content"] = [Head(content_type="image/png"), image]
+    open_app(page, api_app)
+    generate(page, "a fox")
+    button(page, "Approve").click()
+    with page.expect_download() as download:
+        button(page, "Download").click()
+    assert download.value.suggested_filename == "a-fox.jpg"
+    assert download.value.path().read_bytes() == image

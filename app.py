@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -35,7 +35,7 @@ from utils.models import (
     formats_for,
     retirement,
 )
-from utils.pictures import MIME, blank_picture, decode, file_name
+from utils.pictures import MIME, blank_picture, decode, extension_of, file_name
 from utils.settings import Engine, choose_engine, get_settings
 
 STYLE = Path(__file__).parent / "assets" / "style.css"
@@ -78,9 +78,7 @@ class WaitView:
             self.bar.progress(progress)
 
     def _show_draft(self, image: str) -> None:
-        self.canvas.image(
-            decode(image), width="stretch", alt="Draft of the picture", output_format="PNG"
-        )
+        show_image(self.canvas, image, alt="Draft of the picture")
 
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
@@ -112,7 +110,7 @@ def clock_in_words(job: Job) -> str:
 
 def render_initial_input() -> WaitView | None:
     """Screen 1: the prompt."""
-    st.header("1. Generate Image")
+    st.header("1. Generate Image", anchor=False)
     waiting = bool(st.session_state.pending)
     canvas, side = render_canvas("canvas" if waiting else "canvas-idle")
     blank = blank_picture(*state.size_to_come(st.session_state))
@@ -136,7 +134,7 @@ def render_initial_input() -> WaitView | None:
 
 def render_user_feedback() -> WaitView | None:
     """Screen 2: the picture, and the decision."""
-    st.header("2. Review Generated Image")
+    st.header("2. Review Generated Image", anchor=False)
     shared = st.session_state
     waiting = bool(shared.pending)
     canvas, side = render_canvas()
@@ -158,7 +156,7 @@ def render_user_feedback() -> WaitView | None:
 
 def render_final() -> WaitView | None:
     """Screen 3: the result."""
-    st.header("3. Final Result")
+    st.header("3. Final Result", anchor=False)
     shared = st.session_state
     attempt = state.find_attempt(shared, shared.final_result)
     canvas, side = render_canvas()
@@ -298,9 +296,15 @@ def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
 
 
 def render_picture(place: DeltaGenerator, image: str) -> None:
-    """Show a picture (base64) as it is."""
-    prompt = state.find_attempt(st.session_state, image)["prompt"]
-    place.image(decode(image), width="stretch", alt=prompt, output_format="PNG")
+    """Show one of the session's pictures (base64)."""
+    show_image(place, image, alt=state.find_attempt(st.session_state, image)["prompt"])
+
+
+def show_image(place: DeltaGenerator, image: str, alt: str) -> None:
+    """Show a picture (base64); with its own format named, Streamlit does not encode it anew."""
+    data = decode(image)
+    output_format: Literal["JPEG", "PNG"] = "JPEG" if extension_of(data) == "jpg" else "PNG"
+    place.image(data, width="stretch", alt=alt, output_format=output_format)
 
 
 def render_prompt(prompt: str) -> None:
@@ -395,8 +399,9 @@ def main() -> None:
     with notice:
         render_retirement(choose_engine(shared.api_key, shared.model))
     render_side_bar()
-    if token:
-        browser_memory.remember(token, state.snapshot(shared))
+    changes = state.take_changes(shared)
+    if token and changes:
+        browser_memory.remember(token, changes)
     if view:
         create_generation_flow(view).run(shared)
         st.rerun()

@@ -15,6 +15,10 @@ def shared() -> dict[str, Any]:
     return store
 
 
+def remembered(shared: dict[str, Any]) -> dict[str, Any]:
+    return state.take_changes(shared) or shared["remembered"]
+
+
 def ask(shared: dict[str, Any], prompt: str = "a fox") -> str:
     shared["task_input"] = prompt
     state.generate(shared, shared["click_id"])
@@ -33,6 +37,19 @@ def test_a_new_session_has_every_key_at_its_default(shared: dict[str, Any]) -> N
     assert shared["click_id"]
 
 
+def test_only_changes_are_to_be_remembered(shared: dict[str, Any]) -> None:
+    changes = state.take_changes(shared)
+    assert changes
+    assert state.take_changes(shared) is None
+    ask(shared)
+    again = state.take_changes(shared)
+    assert again
+    assert again["pending"] == shared["pending"]
+    tab: dict[str, Any] = {}
+    state.begin(tab, again, lambda job: True)
+    assert state.take_changes(tab) is None
+
+
 def test_begin_leaves_a_session_that_has_begun_alone(shared: dict[str, Any]) -> None:
     shared["task_input"] = "mine"
     state.begin(shared, {"task_input": "remembered"}, lambda job: True)
@@ -45,14 +62,15 @@ def test_a_session_begins_with_what_is_remembered_and_without_the_key(
     shared["api_key"] = "sk-typed"
     receive(shared, ask(shared))
     again: dict[str, Any] = {}
-    state.begin(again, state.snapshot(shared), lambda job: True)
+    state.begin(again, remembered(shared), lambda job: True)
     assert again == {**shared, "api_key": ""}
+    assert "api_key" not in again["remembered"]
 
 
 def test_a_remembered_request_whose_job_is_gone_is_given_up(shared: dict[str, Any]) -> None:
     ask(shared)
     again: dict[str, Any] = {}
-    state.begin(again, state.snapshot(shared), lambda job: False)
+    state.begin(again, remembered(shared), lambda job: False)
     assert again["pending"] is None
     assert "gone" in again["error_message"]
     assert again["task_input"] == "a fox"
@@ -86,7 +104,7 @@ def test_two_tabs_share_a_click_only_if_they_ask_for_the_same() -> None:
     tabs: list[dict[str, Any]] = [one]
     for _ in range(2):
         tab: dict[str, Any] = {}
-        state.begin(tab, state.snapshot(one), lambda job: True)
+        state.begin(tab, remembered(one), lambda job: True)
         tabs.append(tab)
     same, same_too, other = (
         ask(tab, prompt) for tab, prompt in zip(tabs, ["a fox", "a fox", "an owl"], strict=True)
@@ -193,7 +211,7 @@ def test_start_over_resets_all_but_settings_spending_and_the_typed_key(
     state.approve(shared)
     state.start_over(shared)
     assert shared["spending"]["pictures"] == 1
-    reset = {**shared, "click_id": "", "spending": state.DEFAULTS["spending"]}
+    reset = {**shared, "click_id": "", "spending": state.DEFAULTS["spending"], "remembered": {}}
     assert reset == {**state.DEFAULTS, **kept}
 
 

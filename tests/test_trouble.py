@@ -2,6 +2,7 @@
 
 import base64
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -189,3 +190,23 @@ def test_a_picture_by_address_is_shown_and_downloaded_as_it_is(
         button(page, "Download").click()
     assert download.value.suggested_filename == "a-fox.jpg"
     assert download.value.path().read_bytes() == image
+
+
+def test_streamlit_secrets_win_over_the_environment(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(
+        f'OPENAI_BASE_URL = "{images_server.url}"\n'
+        'OPENAI_API_KEY = "sk-from-secrets"\n'
+        'OPENAI_IMAGE_MODEL = "model-from-secrets"\n'
+    )
+    settings = {"STREAMLIT_SECRETS_FILES": str(secrets), "OPENAI_IMAGE_MODEL": "from-environment"}
+    with run_app(tmp_path / "log", **settings) as app:
+        open_app(page, app)
+        expect(page.get_by_text("model-from-secrets")).to_be_visible()
+        generate(page, "a fox")
+        expect_screen(page, "2. Review Generated Image")
+    (call,) = images_server.calls
+    assert call.headers["authorization"] == "Bearer sk-from-secrets"
+    assert call.wish["model"] == "model-from-secrets"

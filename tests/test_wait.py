@@ -184,6 +184,20 @@ def test_two_tabs_that_click_for_the_same_prompt_share_one_call(
         expect_one_call_and_its_picture(tab, images_server, picture("end"))
 
 
+def test_a_tab_that_lies_open_does_not_undo_what_another_one_did(
+    page: Page, context: BrowserContext, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    idle = context.new_page()
+    open_app(idle, api_app)
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    idle.locator("body").press("r")
+    expect_settled(idle)
+    page.reload()
+    expect_one_call_and_its_picture(page, images_server, picture("a fox"))
+
+
 def test_another_browser_sees_nothing_of_it(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:

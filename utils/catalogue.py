@@ -14,7 +14,7 @@ KEEP_SECONDS = 600
 PATIENCE = 1.0
 
 _lock = threading.Lock()
-_asked: TTLCache[Engine, Future[tuple[ListedModel, ...]]] = TTLCache(64, KEEP_SECONDS)
+_asked: TTLCache[object, Future[tuple[ListedModel, ...]]] = TTLCache(64, KEEP_SECONDS)
 
 
 def listed_models(engine: Engine) -> tuple[ListedModel, ...]:
@@ -22,11 +22,13 @@ def listed_models(engine: Engine) -> tuple[ListedModel, ...]:
 
     Only who asks first waits, for a second at most; a late answer is there for the next run.
     """
+    # A typed key is not kept here beyond its session, so only its hash tells servers apart.
+    server = (engine.base_url, hash(engine.api_key))
     with _lock:
-        answer = _asked.get(engine)
+        answer = _asked.get(server)
         patience = 0.0 if answer else PATIENCE
         if answer is None:
-            answer = _asked[engine] = jobs.submit(list_models(engine))
+            answer = _asked[server] = jobs.submit(list_models(engine))
     try:
         return answer.result(patience)
     except TimeoutError:

@@ -49,13 +49,14 @@ DEFAULTS: Mapping[str, Any] = {
     "output_format": AUTO,
     "spending": {"pictures": 0, "tokens": 0, "dollars": 0.0},
     "api_key": "",
+    "remembered": {},
 }
 SETTINGS = ("model", "size", "custom_size", "quality", "background", "output_format")
 # Streamlit wipes what arrives in the run that disables its widget, unless it is set again.
 WIDGET_KEYS = ("task_input", *SETTINGS, "api_key")
-START_OVER_KEEPS = frozenset({*SETTINGS, "spending", "api_key"})
+START_OVER_KEEPS = frozenset({*SETTINGS, "spending", "api_key", "remembered"})
 # A key typed into the page lives in its session alone.
-SECRET_KEYS = frozenset({"api_key"})
+NOT_REMEMBERED = frozenset({"api_key", "remembered"})
 
 
 def begin(shared: Shared, remembered: Mapping[str, Any], is_known: Callable[[str], bool]) -> None:
@@ -68,13 +69,21 @@ def begin(shared: Shared, remembered: Mapping[str, Any], is_known: Callable[[str
     for key, default in DEFAULTS.items():
         shared[key] = remembered.get(key, default)
     shared["click_id"] = shared["click_id"] or new_id()
+    shared["remembered"] = remembered
     if shared["pending"] and not is_known(shared["pending"]["id"]):
         fail(shared, shared["pending"]["id"], FORGOTTEN)
 
 
-def snapshot(shared: Shared) -> dict[str, Any]:
-    """Return what may be remembered of `shared`."""
-    return {key: shared[key] for key in DEFAULTS if key not in SECRET_KEYS}
+def take_changes(shared: Shared) -> dict[str, Any] | None:
+    """Return what is to be remembered of `shared`, or None if it is what was returned last.
+
+    A tab that only lies open must not overwrite what another one has done since.
+    """
+    snapshot = {key: shared[key] for key in DEFAULTS if key not in NOT_REMEMBERED}
+    if snapshot == shared["remembered"]:
+        return None
+    shared["remembered"] = snapshot
+    return snapshot
 
 
 def generate(shared: Shared, click_id: str) -> None:

@@ -8,6 +8,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 
 class Session:
@@ -17,10 +18,17 @@ class Session:
         self._address = address
         self._socket: ClientConnection
         self.elements: dict[str, list[Element]] = {}
+        self.runs_finished = 0
 
     async def __aenter__(self) -> Self:
         url = f"ws://{urlsplit(self._address).netloc}/_stcore/stream"
-        self._socket = await connect(url, subprotocols=["streamlit"], max_size=None)  # type: ignore[list-item]
+        self._socket = await connect(
+            url,
+            subprotocols=[Subprotocol("streamlit")],
+            max_size=None,
+            # What nobody takes in any more must not hold up the closing.
+            max_queue=None,
+        )
         await self._send(BackMsg())
         return self
 
@@ -34,6 +42,9 @@ class Session:
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.elements = {}
+                self.runs_finished = 0
+            elif kind == "script_finished":
+                self.runs_finished += 1
             elif kind == "delta" and message.delta.HasField("new_element"):
                 element = message.delta.new_element
                 self.elements.setdefault(str(element.WhichOneof("type")), []).append(element)
@@ -51,15 +62,25 @@ class Session:
         """Where the newest picture is served."""
         return self._address + str(self.elements["imgs"][-1].imgs.imgs[0].url)
 
+    def button_id(self, label: str) -> str:
+        """The id of the newest rendering of a button."""
+        buttons = [one.button for one in self.elements["button"] if one.button.label == label]
+        return str(buttons[-1].id)
+
+    async def click(self, button_id: str, **texts: str) -> None:
+        """Click a button, whether the screen still has it or not; `texts` are typed before."""
+        message = BackMsg()
+        widgets = message.rerun_script.widget_states.widgets
+        for box_id, text in texts.items():
+            widgets.add(id=box_id, string_value=text)
+        widgets.add(id=button_id, trigger_value=True)
+        await self._send(message)
+
     async def generate(self, prompt: str) -> None:
         """Type the prompt and click Generate Image, once the screen has them."""
         await self.wait_for(lambda session: session.has_button("Generate Image"))
-        message = BackMsg()
-        box = message.rerun_script.widget_states.widgets.add()
-        box.id, box.string_value = self.elements["text_area"][-1].text_area.id, prompt
-        click = message.rerun_script.widget_states.widgets.add()
-        click.id, click.trigger_value = self.elements["button"][-1].button.id, True
-        await self._send(message)
+        box_id = self.elements["text_area"][-1].text_area.id
+        await self.click(self.button_id("Generate Image"), **{box_id: prompt})
 
     async def _send(self, message: BackMsg) -> None:
         message.rerun_script.query_string = ""

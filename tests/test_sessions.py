@@ -55,3 +55,26 @@ def test_many_sessions_wait_cheaply_and_every_one_gets_its_own_picture(
         base64.b64decode(picture(f"picture {number}")) for number in range(SESSIONS)
     ]
     assert len(images_server.calls) == SESSIONS
+
+
+def test_a_late_click_on_an_old_rendering_reaches_no_newer_button(
+    api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    async def use_the_app() -> None:
+        async with Session(api_app.address) as session:
+            await session.generate("a fox")
+            await session.wait_for(lambda one: one.has_button("Regenerate"))
+            await session.wait_for(lambda one: one.runs_finished > 0)
+            old_button = session.button_id("Regenerate")
+            await session.click(old_button)
+            await asyncio.to_thread(images_server.wait_for_calls, 2, ended=True)
+            await session.wait_for(lambda one: one.has_button("Regenerate"))
+            await session.wait_for(
+                lambda one: one.runs_finished > 0 and one.button_id("Regenerate") != old_button
+            )
+            await session.click(old_button)
+            await session.wait_for(lambda one: one.runs_finished == 0)
+            await session.wait_for(lambda one: one.runs_finished > 0)
+
+    asyncio.run(asyncio.wait_for(use_the_app(), 30))
+    assert len(images_server.calls) == 2

@@ -141,6 +141,16 @@ def test_cancel_reaches_a_job_that_works(jobs: Jobs) -> None:
     assert engine.cancelled.wait(1)
 
 
+def test_what_a_cancelled_call_still_says_is_no_news(jobs: Jobs) -> None:
+    job = join(jobs, "a", Engine(PICTURE, gate=threading.Event()))
+    wait_for(job, Phase.WORKING)
+    jobs.cancel("a")
+    ended = job.news
+    job.tell_partial("late")
+    job.advance(Phase.WORKING, tries=7)
+    assert job.news == ended
+
+
 def test_cancel_reaches_a_job_that_waits_for_its_next_try(jobs: Jobs) -> None:
     engine = Engine(ImageError(Problem("rate limit", "Wait.", True, retry_after=60)), PICTURE)
     outcome(join(jobs, "a", engine))

@@ -96,10 +96,15 @@ class Job:
         return pace.share_done(time.monotonic() - self.news.since, self.expected)
 
     def tell(self, **changes: Any) -> None:
-        """Change what is known (fields of News) and wake everyone who waits."""
+        """Change what is known (fields of News) and wake everyone who waits.
+
+        After the end only a new try or another outcome is news: a call that is being cancelled
+        may still have something to say.
+        """
         with self._changed:
-            self.news = replace(self.news, **changes)
-            self._changed.notify_all()
+            if self.news.phase is not Phase.ENDED or "outcome" in changes:
+                self.news = replace(self.news, **changes)
+                self._changed.notify_all()
 
     def advance(self, phase: Phase, **changes: Any) -> None:
         """Enter `phase` now."""

@@ -8,9 +8,10 @@ import gc
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from flow import create_generation_flow
 from utils import state
 from utils.catalogue import listed_models
-from utils.errors import PARAMETERS
+from utils.errors import CANCELLED, PARAMETERS
 from utils.jobs import Job, Phase, jobs
 from utils.memory import BrowserCookie, browser_memory, browser_token
 from utils.models import (
@@ -35,7 +36,15 @@ from utils.models import (
     formats_for,
     retirement,
 )
-from utils.pictures import MIME, blank_picture, decode, extension_of, file_name
+from utils.pictures import (
+    MIME,
+    THUMBNAIL,
+    blank_picture,
+    decode,
+    extension_of,
+    file_name,
+    thumbnail,
+)
 from utils.settings import Engine, choose_engine, get_settings
 
 STYLE = Path(__file__).parent / "assets" / "style.css"
@@ -43,42 +52,54 @@ TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the 
 
 
 class WaitView:
-    """Shows one job while it runs, and sends only what has changed.
+    """Shows the jobs of a request while they run, and sends only what has changed.
 
-    `canvas` takes the newest draft, in the place of the picture to come. Below come the phase,
-    which screen readers are told, and a bar and a clock, which would flood them.
+    `canvas` takes the newest draft, in the place of the picture to come. Below comes for each job
+    its phase, which screen readers are told, and a bar; and a clock, which would flood them.
     """
 
-    def __init__(self, canvas: DeltaGenerator) -> None:
+    def __init__(self, canvas: DeltaGenerator, waiting: Sequence[bool]) -> None:
         self.canvas = canvas
-        self.phase, self.bar, self.clock = st.empty(), st.empty(), st.empty()
-        self.shown: dict[str, object] = {}
+        # A row for each picture, also for those that are there: what a run does not replace
+        # stays on the page until the run ends.
+        rows = [(st.empty(), st.empty()) for _ in waiting]
+        self.rows = [row for row, is_waiting in zip(rows, waiting, strict=True) if is_waiting]
+        self.clock = st.empty()
+        self.shown: dict[object, object] = {}
 
-    def __call__(self, job: Job) -> None:
-        """Show what is new of `job`."""
-        progress = None if job.progress is None else round(job.progress, 2)
-        self._show("phase", phase_in_words(job), self._show_phase)
-        self._show("bar", progress, self._show_bar)
-        self._show("clock", clock_in_words(job), self.clock.text)
-        if job.news.partial:
-            self._show("draft", job.news.partial, self._show_draft)
+    def __call__(self, running: Sequence[Job]) -> None:
+        """Show what is new of the jobs."""
+        for job, (phase, bar) in zip(running, self.rows, strict=True):
+            progress = None if job.progress is None else round(job.progress, 2)
+            self._show(phase, phase_in_words(job), partial(show_phase, phase))
+            self._show(bar, progress, partial(show_bar, bar))
+        self._show(self.clock, clock_in_words(running), self.clock.text)
+        drafts = [job.news.partial for job in running if job.news.partial]
+        if drafts:
+            self._show(self.canvas, drafts[0], partial(show_draft, self.canvas))
 
-    def _show(self, part: str, value: Any, show: Callable[[Any], object]) -> None:
-        if part not in self.shown or self.shown[part] != value:
-            self.shown[part] = value
+    def _show(self, place: object, value: Any, show: Callable[[Any], object]) -> None:
+        if place not in self.shown or self.shown[place] != value:
+            self.shown[place] = value
             show(value)
 
-    def _show_phase(self, words: str) -> None:
-        self.phase.html(f'<p class="phase" role="status">{words}</p>')
 
-    def _show_bar(self, progress: float | None) -> None:
-        if progress is None:
-            self.bar.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
-        else:
-            self.bar.progress(progress)
+def show_phase(place: DeltaGenerator, words: str) -> None:
+    """Show words of ours where screen readers listen."""
+    place.html(f'<p class="phase" role="status">{words}</p>')
 
-    def _show_draft(self, image: str) -> None:
-        show_image(self.canvas, image, alt="Draft of the picture")
+
+def show_bar(place: DeltaGenerator, progress: float | None) -> None:
+    """Show how much is over; None is a bar that moves and claims nothing."""
+    if progress is None:
+        place.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
+    else:
+        place.progress(progress)
+
+
+def show_draft(place: DeltaGenerator, image: str) -> None:
+    """Show a partial picture (base64)."""
+    show_image(place, image, alt="Draft of the picture")
 
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
@@ -98,80 +119,81 @@ def phase_in_words(job: Job) -> str:
             return DRAFTS[min(news.drafts, len(DRAFTS) - 1)]
 
 
-def clock_in_words(job: Job) -> str:
-    """Return how long `job` has been going on, and what is known of how long it will."""
-    if job.news.phase is Phase.PAUSED:
-        left = max(0.0, job.news.resume_at - time.monotonic())
-        return f"{job.seconds:.0f} s, next try in {math.ceil(left)} s"
-    if job.progress is not None:
-        return f"{job.seconds:.0f} s, usually about {job.expected:.0f} s"
-    return f"{job.seconds:.0f} s"
+def clock_in_words(running: Sequence[Job]) -> str:
+    """Return how long the jobs have been going on, and what is known of how long they will."""
+    clock = f"{max(job.seconds for job in running):.0f} s"
+    paused = [job.news.resume_at for job in running if job.news.phase is Phase.PAUSED]
+    if paused:
+        left = max(0.0, min(paused) - time.monotonic())
+        return f"{clock}, next try in {math.ceil(left)} s"
+    expected = [job.expected for job in running if job.progress is not None and job.expected]
+    return f"{clock}, usually about {max(expected):.0f} s" if expected else clock
 
 
 def render_initial_input() -> WaitView | None:
     """Screen 1: the prompt."""
     st.header("1. Generate Image", anchor=False)
-    waiting = bool(st.session_state.pending)
+    shared = st.session_state
+    waiting = bool(shared.pending)
     canvas, side = render_canvas("canvas" if waiting else "canvas-idle")
-    blank = blank_picture(*state.size_to_come(st.session_state))
+    blank = blank_picture(*state.size_to_come(shared))
     canvas.image(blank, width="stretch", alt="The picture will appear here")
     with side:
+        # Empty, so that what follows has the same place here and on the review screen.
+        st.container(key="decision")
         view = render_wait(canvas)
-        st.text_area(
-            "Enter image prompt",
-            key="task_input",
-            placeholder="A lighthouse by the sea at sunset",
-            max_chars=state.MAX_PROMPT,
-            height=140,
-            disabled=waiting,
-            persist_state="session",
-        )
-        render_estimate()
-        click_button("Generate Image", state.generate, primary=True, disabled=waiting)
+        render_prompt_box("Enter image prompt", "task_input", state.generate, primary=True)
         render_error()
+        with st.expander("Use my pictures"):
+            render_references()
+        if shared.recent and not waiting:
+            render_recent()
     return view
 
 
 def render_user_feedback() -> WaitView | None:
-    """Screen 2: the picture, and the decision."""
+    """Screen 2: the pictures, and the decision."""
     st.header("2. Review Generated Image", anchor=False)
     shared = st.session_state
-    waiting = bool(shared.pending)
-    canvas, side = render_canvas()
-    render_picture(canvas, shared.generated_image)
+    attempt = state.find_attempt(shared, shared.selected)
+    canvas, side = render_canvas("canvas-review")
+    if shared.compared:
+        render_comparison(canvas, attempt, state.find_attempt(shared, shared.compared))
+    else:
+        show_image(canvas, attempt["image"], alt=attempt["prompt"])
     with side:
-        with st.container(horizontal=True):
-            st.button("Approve", type="primary", on_click=state.approve, args=(shared,))
-            click_button("Regenerate", state.regenerate, disabled=waiting)
+        with st.container(horizontal=True, key="decision"):
+            st.button(
+                "Approve", type="primary", shortcut="A", on_click=state.approve, args=(shared,)
+            )
+            click_button("Regenerate", state.regenerate, shortcut="G")
+            render_download(attempt, primary=False)
         view = render_wait(canvas)
         render_error()
-        render_prompt(shared.input_used_by_process)
-        render_facts(state.find_attempt(shared, shared.generated_image))
-        render_estimate()
-        if view:
-            st.caption("The present picture")
-            render_picture(st.container(width=160), shared.generated_image)
-        return view
+        render_prompt(attempt["prompt"])
+        render_facts(attempt)
+        prompt, edit, own = st.tabs(["Edit prompt", "Change this picture", "Use my pictures"])
+        with prompt:
+            render_prompt_box("Edit the prompt", "edited_prompt", state.generate_edited)
+        with edit:
+            render_change()
+        with own:
+            render_references()
+    render_strip()
+    return view
 
 
 def render_final() -> WaitView | None:
     """Screen 3: the result."""
     st.header("3. Final Result", anchor=False)
     shared = st.session_state
-    attempt = state.find_attempt(shared, shared.final_result)
+    attempt = state.find_attempt(shared, shared.approved)
     canvas, side = render_canvas()
-    render_picture(canvas, shared.final_result)
+    show_image(canvas, attempt["image"], alt=attempt["prompt"])
     with side:
-        with st.container(horizontal=True):
-            st.download_button(
-                f"Download {attempt['extension'].upper()}",
-                decode(shared.final_result),
-                file_name=file_name(attempt["prompt"], attempt["extension"]),
-                mime=MIME[attempt["extension"]],
-                type="primary",
-                on_click="ignore",
-            )
-            st.button("Back to review", on_click=state.back_to_review, args=(shared,))
+        with st.container(horizontal=True, key="decision"):
+            render_download(attempt, primary=True)
+            st.button("Back to review", shortcut="B", on_click=state.back_to_review, args=(shared,))
             st.button("Start Over", on_click=start_over)
         view = render_wait(st.empty())
         render_error()
@@ -230,6 +252,7 @@ def render_settings(engine: Engine) -> None:
             format_func=lambda name: name or configured,
         )
     sizes = [state.AUTO, *PRESETS] + [state.CUSTOM] * known.free_sizes
+    st.selectbox("Pictures at a time", range(1, state.MAX_COUNT + 1), key="count", disabled=resting)
     st.selectbox(
         "Size",
         sizes,
@@ -272,14 +295,15 @@ def in_tokens_and_dollars(tokens: int, dollars: float | None) -> str:
 def render_estimate() -> None:
     """Say before a costly picture what it will probably cost."""
     shared = st.session_state
-    if shared.quality not in COSTLY:
+    if shared.quality not in COSTLY and shared["count"] == 1:
         return
     try:
         dollars = expected_cost(state.chosen_model(shared), state.chosen_options(shared))
     except ValueError:
         return
     if dollars:
-        st.text(f"A picture of this quality costs about ${dollars:.2f} (estimate).")
+        with st.container(key="estimate"):
+            st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
 
 
 def render_retirement(engine: Engine) -> None:
@@ -291,13 +315,160 @@ def render_retirement(engine: Engine) -> None:
 
 def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
     """Return the place of the picture, and the room beside it."""
-    picture, side = st.columns([3, 2], gap="large")
+    picture, side = st.columns([5, 4], gap="large")
     return picture.container(key=key).empty(), side
 
 
-def render_picture(place: DeltaGenerator, image: str) -> None:
-    """Show one of the session's pictures (base64)."""
-    show_image(place, image, alt=state.find_attempt(st.session_state, image)["prompt"])
+def render_prompt_box(
+    label: str, key: str, move: state.ClickMove, *, primary: bool = False
+) -> None:
+    """Offer a prompt to be written, and the button that asks for its pictures."""
+    st.text_area(
+        label,
+        key=key,
+        placeholder="A lighthouse by the sea at sunset",
+        max_chars=state.MAX_PROMPT,
+        height=110,
+        disabled=bool(st.session_state.pending),
+        persist_state="session",
+    )
+    render_estimate()
+    click_button("Generate Image", move, shortcut="Mod+Enter", primary=primary)
+
+
+def render_change() -> None:
+    """Offer to change the picture under review by words."""
+    st.text_input(
+        "What should be different?",
+        key="change",
+        placeholder="Make it night",
+        max_chars=state.MAX_PROMPT,
+        disabled=bool(st.session_state.pending),
+        persist_state="session",
+    )
+    click_button("Change Picture", state.change)
+
+
+def render_references() -> None:
+    """Take up to 16 pictures that the next ones are made from."""
+    shared = st.session_state
+    st.file_uploader(
+        "PNG, JPEG or WebP, up to 16 pictures",
+        type=["png", "jpg", "jpeg", "webp"],
+        accept_multiple_files=True,
+        key="uploads",
+        disabled=bool(shared.pending),
+        on_change=take_uploads,
+    )
+    if shared.references:
+        with st.container(horizontal=True, key="references"):
+            for number, image in enumerate(shared.references, 1):
+                st.image(thumbnail(image), width=48, alt=f"Your picture {number}")
+
+
+def render_strip() -> None:
+    """Show every attempt, to be looked at, approved, downloaded or built upon.
+
+    One element for all thumbnails and one for all numbers: a rerun takes as long with 24 attempts
+    as with one.
+    """
+    shared = st.session_state
+    numbers = {
+        attempt["id"]: f"{attempt['number']} ✎" if attempt["sources"] else str(attempt["number"])
+        for attempt in shared.attempts
+    }
+    with st.container(key="strip"):
+        st.image(
+            [thumbnail(attempt["image"]) for attempt in shared.attempts],
+            width=THUMBNAIL,
+            alt=[attempt["prompt"] for attempt in shared.attempts],
+            output_format="PNG",
+        )
+        st.pills(
+            "Picture under review",
+            list(numbers),
+            format_func=lambda attempt_id: numbers[attempt_id],
+            key="picked",
+            on_change=state.pick,
+            args=(shared,),
+            label_visibility="collapsed",
+            required=True,
+        )
+    if len(numbers) > 1:
+        render_stepping(numbers)
+    if len(numbers) == state.MAX_ATTEMPTS:
+        st.caption(f"The newest {state.MAX_ATTEMPTS} pictures are kept; older ones make room.")
+
+
+def render_stepping(numbers: Mapping[str, str]) -> None:
+    """Offer the next picture, any other one by its key, and one to compare with."""
+    shared = st.session_state
+    with st.container(key="keys"):
+        for key, attempt_id in enumerate(list(numbers)[:9], 1):
+            st.button(
+                f"Picture {numbers[attempt_id]}",
+                key=f"select-{attempt_id}",
+                shortcut=str(key),
+                on_click=state.select,
+                args=(shared, attempt_id),
+            )
+    with st.container(horizontal=True, key="stepping", vertical_alignment="center"):
+        st.button("Previous", shortcut="Left", on_click=state.step, args=(shared, -1))
+        st.button("Next", shortcut="Right", on_click=state.step, args=(shared, 1))
+        others = {
+            attempt_id: f"Compare with picture {number}"
+            for attempt_id, number in numbers.items()
+            if attempt_id != shared.selected
+        }
+        st.selectbox(
+            "Compare",
+            ["", *others],
+            key="compared",
+            format_func=lambda other: others.get(other, "Compare with …"),
+            label_visibility="collapsed",
+            width=240,
+        )
+        st.caption("✎ marks a changed picture. Keys 1 to 9 select one.")
+
+
+def render_comparison(
+    place: DeltaGenerator, left: Mapping[str, Any], right: Mapping[str, Any]
+) -> None:
+    """Show two attempts side by side, at the same scale."""
+    for column, attempt in zip(place.container().columns(2), (left, right), strict=True):
+        show_image(column, attempt["image"], alt=attempt["prompt"])
+        column.text(f"Picture {attempt['number']}")
+
+
+def render_recent() -> None:
+    """Offer the last pictures of this browser, to be reopened or cleared."""
+    shared = st.session_state
+    st.markdown("**Recent pictures**")
+    with st.container(horizontal=True, key="recent"):
+        for attempt in reversed(shared.recent):
+            with st.container(width=72, key=f"recent-{attempt['id']}"):
+                st.image(thumbnail(attempt["image"]), width="stretch", alt=attempt["prompt"])
+                st.button(
+                    "Reopen",
+                    key=f"reopen-{attempt['id']}",
+                    on_click=state.reopen,
+                    args=(shared, attempt["id"]),
+                )
+    st.button("Clear recent pictures", on_click=state.forget_recent, args=(shared,))
+
+
+def render_download(attempt: Mapping[str, Any], *, primary: bool) -> None:
+    """Hand out the API's own bytes."""
+    st.download_button(
+        f"Download {attempt['extension'].upper()}",
+        # Called at the click, so that no rerun decodes and hashes the picture again.
+        partial(decode, attempt["image"]),
+        file_name=file_name(attempt["prompt"], attempt["extension"]),
+        mime=MIME[attempt["extension"]],
+        type="primary" if primary else "secondary",
+        shortcut="D",
+        on_click="ignore",
+    )
 
 
 def show_image(place: DeltaGenerator, image: str, alt: str) -> None:
@@ -316,17 +487,23 @@ def render_prompt(prompt: str) -> None:
 def render_error() -> None:
     """Show the last error's sentence, which is always one of ours."""
     shared = st.session_state
-    if shared.error_message:
+    # An empty place takes an old error away at once; a container would keep it until the run ends.
+    place = st.empty()
+    if not shared.error_message:
+        return
+    with place.container():
         st.warning(shared.error_message)
         if shared.error_request_id:
             with st.container(key="support"):
                 st.text(f"For support: request {shared.error_request_id}")
+        if shared.missing and not shared.pending:
+            click_button(f"Make the missing {shared.missing['count']}", state.make_missing)
 
 
 def render_facts(attempt: Mapping[str, Any]) -> None:
     """Show how a picture came to be, and what was asked for in vain."""
     tokens = count(attempt["usage"].get("total_tokens"))
-    facts = [attempt["model"], f"{attempt['seconds']:.0f} s"]
+    facts = [f"Picture {attempt['number']}", attempt["model"], f"{attempt['seconds']:.0f} s"]
     if tokens:
         facts.append(in_tokens_and_dollars(tokens, cost(attempt["model"], attempt["usage"])))
     with st.container(key="facts"):
@@ -340,40 +517,51 @@ def render_wait(canvas: DeltaGenerator) -> WaitView | None:
     """Offer Cancel while a picture is made, and return the view of what is known about it."""
     # The place is there even when it is empty: what moves to another place is built anew.
     place = st.container(key="wait")
-    if not st.session_state.pending:
+    pending = st.session_state.pending
+    if not pending:
         return None
     with place:
-        view = WaitView(canvas)
-        st.button("Cancel", on_click=cancel, args=(st.session_state.pending["id"],))
+        waiting = [request_id in pending["waiting"] for request_id in pending["asked"]]
+        # Once a picture of the request is there, the canvas is for looking at it.
+        view = WaitView(st.empty() if pending["received"] else canvas, waiting)
+        st.button("Cancel", shortcut="Esc", on_click=cancel, args=(pending["waiting"],))
     return view
 
 
 def click_button(
-    label: str, move: state.ClickMove, *, primary: bool = False, disabled: bool = False
+    label: str, move: state.ClickMove, *, primary: bool = False, shortcut: str | None = None
 ) -> None:
     """Render a button that costs money: all clicks on one rendering of it share one id."""
-    click_id = st.session_state.click_id
+    shared = st.session_state
     st.button(
         label,
         # With the id in the key, a late click on an old rendering reaches no newer one.
-        key=f"{label}-{click_id}",
+        key=f"{label}-{shared.click_id}",
         type="primary" if primary else "secondary",
+        shortcut=shortcut,
         on_click=move,
-        args=(st.session_state, click_id),
-        disabled=disabled,
+        args=(shared, shared.click_id),
+        disabled=bool(shared.pending),
     )
 
 
-def cancel(request_id: str) -> None:
-    """Stop the job, unless its picture is there already."""
-    if jobs.cancel(request_id):
-        state.cancel(st.session_state, request_id)
+def cancel(request_ids: Sequence[str]) -> None:
+    """Stop the jobs, except those whose pictures are there already."""
+    for request_id in request_ids:
+        if jobs.cancel(request_id):
+            state.fail(st.session_state, request_id, CANCELLED)
+
+
+def take_uploads() -> None:
+    """Take the uploaded pictures into the shared store, where a reload finds them."""
+    files = st.session_state.uploads or []
+    state.take_references(st.session_state, [file.getvalue() for file in files])
 
 
 def start_over() -> None:
     """Return to an empty first screen, and stop what is on its way."""
     if st.session_state.pending:
-        cancel(st.session_state.pending["id"])
+        cancel(st.session_state.pending["waiting"])
     state.start_over(st.session_state)
 
 
@@ -390,7 +578,7 @@ def main() -> None:
     shared = st.session_state
     token = browser_token(st.context.cookies)
     state.begin(shared, browser_memory.recall(token), jobs.knows)
-    state.fit_settings(shared)
+    state.fit_widgets(shared)
     st.set_page_config(page_title(), page_icon="🖼️", layout="wide")
     st.html(STYLE)
     notice = st.container()

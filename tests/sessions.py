@@ -19,6 +19,7 @@ class Session:
         self._socket: ClientConnection
         self.elements: dict[str, list[Element]] = {}
         self.runs_finished = 0
+        self.bytes_of_run = 0
 
     async def __aenter__(self) -> Self:
         url = f"ws://{urlsplit(self._address).netloc}/_stcore/stream"
@@ -38,16 +39,37 @@ class Session:
     async def wait_for(self, there: Callable[[Self], bool]) -> None:
         """Take in what the server sends until `there` says so."""
         while not there(self):
-            message = ForwardMsg.FromString(await self._socket.recv(decode=False))
+            received = await self._socket.recv(decode=False)
+            message = ForwardMsg.FromString(received)
+            self.bytes_of_run += len(received)
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.elements = {}
                 self.runs_finished = 0
+                self.bytes_of_run = len(received)
             elif kind == "script_finished":
                 self.runs_finished += 1
             elif kind == "delta" and message.delta.HasField("new_element"):
                 element = message.delta.new_element
                 self.elements.setdefault(str(element.WhichOneof("type")), []).append(element)
+
+    async def rerun(self) -> None:
+        """Have the script run once more, and wait for its end."""
+        await self._send(BackMsg())
+        self.runs_finished = 0
+        await self.wait_for(lambda session: session.runs_finished > 0)
+
+    async def wait_until_settled(self, label: str) -> None:
+        """Wait for the end of a run whose screen has this button, ready to be clicked."""
+        await self.wait_for(
+            lambda session: (
+                session.runs_finished > 0
+                and any(
+                    one.button.label == label and not one.button.disabled
+                    for one in session.elements.get("button", [])
+                )
+            )
+        )
 
     def heading(self) -> str:
         """The heading of the screen, '' before there is one."""
@@ -69,6 +91,7 @@ class Session:
 
     async def click(self, button_id: str, **texts: str) -> None:
         """Click a button, whether the screen still has it or not; `texts` are typed before."""
+        self.runs_finished = 0
         message = BackMsg()
         widgets = message.rerun_script.widget_states.widgets
         for box_id, text in texts.items():

@@ -303,7 +303,9 @@ def test_a_failure_keeps_prompt_settings_and_pictures(
     state.begin(shared, {}, lambda job: True)
     shared.update(task_input="a fox", quality="low")
     state.generate(shared, shared["click_id"])
-    state.receive_picture(shared, shared["pending"]["id"], check_picture(picture()), "model")
+    state.receive_picture(
+        shared, shared["pending"]["waiting"][0], check_picture(picture()), "model"
+    )
     before = dict(shared)
     state.regenerate(shared, shared["click_id"])
     create_generation_flow().run(shared)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.images_server import picture
 from utils.errors import CANCELLED, CONNECTION, UNKNOWN, ImageError, Problem
-from utils.jobs import Job, Jobs, Phase
+from utils.jobs import Job, Jobs, Phase, watch
 from utils.pictures import Picture, check_picture
 from utils.settings import get_settings
 
@@ -50,14 +50,18 @@ def join(jobs: Jobs, job_id: str, engine: Engine) -> Job:
 
 
 def wait_for(job: Job, phase: Phase) -> None:
-    for news in job.watch(0.01):
-        if news.phase is phase:
+    for _ in watch([job], 0.01):
+        if job.news.phase is phase:
             return
+    if job.news.phase is phase:
+        return
     raise AssertionError(f"{phase} never came")
 
 
 def outcome(job: Job) -> Picture | Problem | None:
-    return list(job.watch())[-1].outcome
+    for _ in watch([job]):
+        pass
+    return job.news.outcome
 
 
 def test_all_who_join_wait_for_the_same_call(jobs: Jobs) -> None:
@@ -81,13 +85,25 @@ def test_news_comes_in_order_and_with_the_partial_picture(jobs: Jobs) -> None:
     gate = threading.Event()
     job = join(jobs, "a", Engine(PICTURE, gate=gate))
     seen = []
-    for news in job.watch(0.01):
+    for _ in watch([job], 0.01):
+        news = job.news
         seen.append(news.phase)
         if news.partial:
             assert (news.partial, news.drafts, news.tries) == ("a partial picture", 1, 1)
             gate.set()
     assert gate.is_set()
-    assert sorted(set(seen), key=seen.index)[-2:] == [Phase.WORKING, Phase.ENDED]
+    assert seen[-1] is Phase.WORKING
+    assert job.news.phase is Phase.ENDED
+
+
+def test_the_first_of_several_jobs_to_end_ends_the_watch(jobs: Jobs) -> None:
+    never = join(jobs, "never", Engine(PICTURE, gate=threading.Event()))
+    soon = join(jobs, "soon", Engine(PICTURE))
+    for _ in watch([never, soon], 60):
+        pass
+    assert soon.news.outcome is PICTURE
+    assert never.news.phase is not Phase.ENDED
+    assert not never.listeners
 
 
 def test_a_passing_failure_is_tried_again_only_when_somebody_joins(jobs: Jobs) -> None:

@@ -13,7 +13,8 @@ from utils.memory import COOKIE, BrowserCookie, BrowserMemory, browser_token
 
 
 def snapshot(size: int, name: str = "") -> dict[str, Any]:
-    return {"attempts": ({"image": "x" * size},), "name": name}
+    attempts = ({"image": "x" * size},)
+    return {"attempts": attempts, "recent": (), "references": (), "name": name}
 
 
 def test_the_newest_snapshot_of_a_browser_is_recalled() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -62,7 +62,7 @@ def test_a_passing_failure_is_tried_again_under_the_same_request_id(
     shared: dict[str, Any], images_server: ImagesServer
 ) -> None:
     images_server.script(RATE_LIMIT, RATE_LIMIT, then=plain(picture("third")))
-    request_id = shared["pending"]["id"]
+    (request_id,) = shared["pending"]["waiting"]
     create_generation_flow().run(shared)
     assert shared["generated_image"] == picture("third")
     sent = [call.headers["x-client-request-id"] for call in images_server.calls]
@@ -102,7 +102,7 @@ def test_exec_may_be_interrupted_and_entered_again_without_a_second_call(
     gate = Gate()
     images_server.script([Head(), gate, plain(picture("late"))[1]])
 
-    def interrupt(job: Job) -> None:
+    def interrupt(running: Sequence[Job]) -> None:
         raise Interrupt
 
     for _ in range(3):
@@ -120,8 +120,8 @@ def test_tries_are_counted_across_interruptions(
 ) -> None:
     images_server.script(then=RATE_LIMIT)
 
-    def interrupt_between_tries(job: Job) -> None:
-        if job.news.outcome:
+    def interrupt_between_tries(running: Sequence[Job]) -> None:
+        if running[0].news.setback:
             raise Interrupt
 
     for _ in range(5):
@@ -133,7 +133,7 @@ def test_tries_are_counted_across_interruptions(
 
 
 def test_a_cancelled_job_ends_the_wait(shared: dict[str, Any], jobs: Jobs) -> None:
-    jobs.cancel(shared["pending"]["id"])
+    jobs.cancel(shared["pending"]["waiting"][0])
     create_generation_flow().run(shared)
     assert "Cancelled" in shared["error_message"]
 
@@ -141,7 +141,7 @@ def test_a_cancelled_job_ends_the_wait(shared: dict[str, Any], jobs: Jobs) -> No
 def test_a_view_that_breaks_is_an_error_that_a_person_can_read(
     shared: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(job: Job) -> None:
+    def broken(running: Sequence[Job]) -> None:
         raise RuntimeError("with a secret")
 
     create_generation_flow(broken).run(shared)

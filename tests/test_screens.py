@@ -51,10 +51,15 @@ def put_under_review(app: AppTest, prompt: str = "a fox") -> str:
     """Bring the app to its second screen with a small picture, without a call."""
     shared = app.session_state
     image = picture(prompt)
-    shared["pending"] = {"id": "given", "prompt": prompt, "model": "", "options": {}}
+    shared["pending"] = pending(prompt)
     state.receive_picture(shared, "given", check_picture(image), "some-model")
     app.run()
     return image
+
+
+def pending(prompt: str) -> dict[str, Any]:
+    wish = {"prompt": prompt, "model": "", "options": {}, "images": (), "parent": ""}
+    return {"asked": ("given",), "waiting": ("given",), "received": False, **wish}
 
 
 def click(app: AppTest, label: str) -> AppTest:
@@ -83,7 +88,7 @@ def test_generate_leads_to_review_with_the_picture_of_the_demo_engine(app: AppTe
     click(app, "Generate Image")
     assert app.header[0].value == "2. Review Generated Image"
     assert "a fox in the snow" in texts(app)
-    assert labels(app) == {"Approve", "Regenerate"}
+    assert {"Approve", "Regenerate", "Generate Image", "Change Picture"} == labels(app)
     assert app.session_state["generated_image"]
     assert not app.warning
 
@@ -122,6 +127,20 @@ def test_start_over_leads_to_an_empty_first_screen(app: AppTest) -> None:
     assert app.header[0].value == "1. Generate Image"
     assert app.text_area[0].value == ""
     assert not app.session_state["attempts"]
+    assert {"Reopen", "Clear recent pictures"} < labels(app)
+
+
+def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -> None:
+    image = put_under_review(app, "a red fox")
+    click(app, "Approve")
+    click(app, "Start Over")
+    click(app, "Reopen")
+    assert app.header[0].value == "2. Review Generated Image"
+    assert app.session_state["generated_image"] == image
+    click(app, "Approve")
+    click(app, "Start Over")
+    click(app, "Clear recent pictures")
+    assert labels(app) == {"Generate Image"}
 
 
 @pytest.mark.parametrize("prompt", [MARKDOWN, "two\nlines", "😀 ünïcödé", "x" * 5000])
@@ -177,10 +196,11 @@ def test_while_a_picture_is_made_the_inputs_rest_and_cancel_is_there(
     # The script ends where the wait would begin, so that its screen can be looked at.
     monkeypatch.setattr("flow.create_generation_flow", lambda view: StoppedFlow())
     app.session_state["task_input"] = "a fox"
-    app.session_state["pending"] = {"id": "given", "prompt": "a fox", "model": "", "options": {}}
+    app.session_state["pending"] = pending("a fox")
     app.run()
     costly = [one for one in app.button if one.label in ("Generate Image", "Regenerate")]
-    assert [one.disabled for one in costly] == [True]
+    assert costly
+    assert all(one.disabled for one in costly)
     assert all(box.disabled for box in app.text_area)
     assert app.sidebar.text_input[0].disabled
     monkeypatch.undo()

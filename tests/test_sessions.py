@@ -1,13 +1,18 @@
 import asyncio
 import base64
+import io
 import os
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from statistics import median
 
 import httpx2
+import numpy as np
+from PIL import Image
 
 from tests.conftest import RunningApp
-from tests.images_server import Gate, ImagesServer, picture
+from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.sessions import Session
 
 SESSIONS = 30
@@ -78,3 +83,42 @@ def test_a_late_click_on_an_old_rendering_reaches_no_newer_button(
 
     asyncio.run(asyncio.wait_for(use_the_app(), 30))
     assert len(images_server.calls) == 2
+
+
+ATTEMPTS = 24
+
+
+def noisy_picture(number: int) -> str:
+    """A picture of about two megabytes (base64), another one for each number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (820, 820, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def test_a_session_with_many_attempts_reruns_as_fast_and_sends_no_pictures(
+    api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(*[plain(noisy_picture(number)) for number in range(ATTEMPTS + 1)])
+
+    async def rerun(session: Session) -> float:
+        began = time.perf_counter()
+        await session.rerun()
+        return time.perf_counter() - began
+
+    async def use_the_app() -> tuple[list[float], list[float], int]:
+        async with Session(api_app.address) as few, Session(api_app.address) as many:
+            for session, attempts in ((few, 1), (many, ATTEMPTS)):
+                await session.generate("a fox")
+                await session.wait_until_settled("Regenerate")
+                for _ in range(attempts - 1):
+                    await session.click(session.button_id("Regenerate"))
+                    await session.wait_until_settled("Regenerate")
+            assert len(many.elements["imgs"][-1].imgs.imgs) == ATTEMPTS
+            pairs = [(await rerun(few), await rerun(many)) for _ in range(15)]
+            await rerun(many)
+            return [pair[0] for pair in pairs], [pair[1] for pair in pairs], many.bytes_of_run
+
+    few, many, sent = asyncio.run(asyncio.wait_for(use_the_app(), 120))
+    assert median(many) <= 1.5 * median(few)
+    assert sent < 100_000

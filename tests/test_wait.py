@@ -335,7 +335,7 @@ def test_cancelling_a_regenerate_keeps_the_present_picture(
     expect_settled(page)
     button(page, "Regenerate").click()
     expect(wait_view(page)).to_contain_text("First draft")
-    expect(page.get_by_text("The present picture")).to_be_visible()
+    expect(page.locator(".st-key-strip img")).to_be_visible()
     button(page, "Cancel").click()
     expect(page.get_by_text("may still be billed")).to_be_visible()
     expect_settled(page)
@@ -359,6 +359,8 @@ def test_the_present_picture_can_be_approved_while_another_is_made(
     assert shown_bytes(page) == base64.b64decode(picture("first"))
     button(page, "Back to review").click()
     expect_screen(page, "2. Review Generated Image")
+    page.keyboard.press("2")
+    expect(page.locator(".st-key-facts")).to_contain_text("Picture 2")
     expect_settled(page)
     assert shown_bytes(page) == base64.b64decode(picture("second"))
 

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -76,7 +76,8 @@ class Job:
         self.started = time.monotonic()
         self.news = News()
         self.future: Future[None] | None = None
-        self._changed = threading.Condition()
+        self.listeners: set[threading.Event] = set()
+        self._lock = threading.Lock()
 
     @property
     def seconds(self) -> float:
@@ -101,10 +102,11 @@ class Job:
         After the end only a new try or another outcome is news: a call that is being cancelled
         may still have something to say.
         """
-        with self._changed:
+        with self._lock:
             if self.news.phase is not Phase.ENDED or "outcome" in changes:
                 self.news = replace(self.news, **changes)
-                self._changed.notify_all()
+                for listener in self.listeners:
+                    listener.set()
 
     def advance(self, phase: Phase, **changes: Any) -> None:
         """Enter `phase` now."""
@@ -114,16 +116,30 @@ class Job:
         """Take in a partial picture (base64)."""
         self.tell(partial=image, drafts=self.news.drafts + 1)
 
-    def watch(self, every: float = 0.25) -> Iterator[News]:
-        """Yield the news now, at each change, and at least each `every` seconds; last, the end."""
-        news = self.news
-        yield news
-        while news.phase is not Phase.ENDED:
-            with self._changed:
-                if self.news is news:
-                    self._changed.wait(every)
-                news = self.news
-            yield news
+    def listen(self, listener: threading.Event) -> None:
+        """Have `listener` set at all further news."""
+        with self._lock:
+            self.listeners.add(listener)
+
+    def leave(self, listener: threading.Event) -> None:
+        """Undo `listen`."""
+        with self._lock:
+            self.listeners.discard(listener)
+
+
+def watch(watched: Sequence[Job], every: float = 0.25) -> Iterator[None]:
+    """Yield now, at each news, and at least each `every` seconds, until one of the jobs ends."""
+    news = threading.Event()
+    for job in watched:
+        job.listen(news)
+    try:
+        while not any(job.news.phase is Phase.ENDED for job in watched):
+            yield
+            news.wait(every)
+            news.clear()
+    finally:
+        for job in watched:
+            job.leave(news)
 
 
 class Jobs:

@@ -97,8 +97,8 @@ def _new_cookie(secure: bool) -> str:
 
 
 def _weight(snapshot: Mapping[str, Any]) -> int:
-    pictures = sum(len(attempt["image"]) for attempt in snapshot["attempts"])
-    return BYTES_PER_BROWSER + pictures
+    pictures = [one["image"] for one in (*snapshot["attempts"], *snapshot["recent"])]
+    return BYTES_PER_BROWSER + sum(len(image) for image in (*pictures, *snapshot["references"]))
 
 
 browser_memory = BrowserMemory()

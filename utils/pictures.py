@@ -5,13 +5,14 @@ import binascii
 import io
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 16_000_000
+THUMBNAIL = 72
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
@@ -75,6 +76,16 @@ def file_name(prompt: str, extension: str) -> str:
     words = re.findall(r"\w+", prompt.lower())
     stem = "-".join(words)[:60].strip("-_")
     return f"{stem or 'picture'}.{extension}"
+
+
+@lru_cache(maxsize=1024)
+def thumbnail(image: str) -> bytes:
+    """Return the middle of a picture (base64) as a PNG of THUMBNAIL pixels each way."""
+    with Image.open(io.BytesIO(decode(image))) as opened:
+        small = ImageOps.fit(opened.convert("RGBA"), (THUMBNAIL, THUMBNAIL))
+    out = io.BytesIO()
+    small.save(out, "PNG")
+    return out.getvalue()
 
 
 @cache

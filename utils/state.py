@@ -4,14 +4,15 @@
 in place, because the browser's memory and other tabs hold the same objects.
 """
 
+import base64
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from utils.errors import CANCELLED, FORGOTTEN, Problem
 from utils.models import PRESETS, ability, check_size, cost, count
-from utils.pictures import Picture
+from utils.pictures import NotAPictureError, Picture, check_picture
 from utils.settings import choose_engine
 
 
@@ -29,6 +30,8 @@ AUTO = "auto"
 CUSTOM = "custom"
 MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
+MAX_COUNT = 4
+MAX_REFERENCES = 16
 
 DEFAULTS: Mapping[str, Any] = {
     "stage": "initial_input",
@@ -39,8 +42,19 @@ DEFAULTS: Mapping[str, Any] = {
     "error_message": "",
     "error_request_id": "",
     "pending": None,
+    "missing": None,
     "attempts": (),
+    "selected": "",
+    "approved": "",
+    "picked": None,
+    "compared": "",
+    "recent": (),
+    "edited_prompt": "",
+    "edited_for": "",
+    "change": "",
+    "references": (),
     "click_id": "",
+    "count": 1,
     "model": "",
     "size": AUTO,
     "custom_size": "",
@@ -51,10 +65,10 @@ DEFAULTS: Mapping[str, Any] = {
     "api_key": "",
     "remembered": {},
 }
-SETTINGS = ("model", "size", "custom_size", "quality", "background", "output_format")
+SETTINGS = ("count", "model", "size", "custom_size", "quality", "background", "output_format")
 # Streamlit wipes what arrives in the run that disables its widget, unless it is set again.
-WIDGET_KEYS = ("task_input", *SETTINGS, "api_key")
-START_OVER_KEEPS = frozenset({*SETTINGS, "spending", "api_key", "remembered"})
+WIDGET_KEYS = ("task_input", "edited_prompt", "change", "picked", "compared", *SETTINGS, "api_key")
+START_OVER_KEEPS = frozenset({*SETTINGS, "recent", "spending", "api_key", "remembered"})
 # A key typed into the page lives in its session alone.
 NOT_REMEMBERED = frozenset({"api_key", "remembered"})
 
@@ -70,8 +84,9 @@ def begin(shared: Shared, remembered: Mapping[str, Any], is_known: Callable[[str
         shared[key] = remembered.get(key, default)
     shared["click_id"] = shared["click_id"] or new_id()
     shared["remembered"] = remembered
-    if shared["pending"] and not is_known(shared["pending"]["id"]):
-        fail(shared, shared["pending"]["id"], FORGOTTEN)
+    for request_id in shared["pending"]["waiting"] if shared["pending"] else ():
+        if not is_known(request_id):
+            fail(shared, request_id, FORGOTTEN)
 
 
 def take_changes(shared: Shared) -> dict[str, Any] | None:
@@ -87,24 +102,51 @@ def take_changes(shared: Shared) -> dict[str, Any] | None:
 
 
 def generate(shared: Shared, click_id: str) -> None:
-    """Ask for a picture of the prompt in the box, unless one is on its way."""
-    _ask(shared, click_id, shared["task_input"])
+    """Ask for pictures of the prompt in the box, unless some are on their way."""
+    _ask(shared, click_id, shared["task_input"], shared["references"])
+
+
+def generate_edited(shared: Shared, click_id: str) -> None:
+    """Ask for pictures of the prompt in the review screen's box."""
+    _ask(shared, click_id, shared["edited_prompt"], shared["references"])
 
 
 def regenerate(shared: Shared, click_id: str) -> None:
-    """Ask for another picture of the prompt under review, unless one is on its way."""
-    _ask(shared, click_id, shared["input_used_by_process"])
+    """Ask for more pictures made in the way of the one under review."""
+    attempt = find_attempt(shared, shared["selected"])
+    _ask(shared, click_id, attempt["prompt"], attempt["sources"], attempt["parent"])
+
+
+def change(shared: Shared, click_id: str) -> None:
+    """Ask for the picture under review to be changed as the words in the box say."""
+    sources = (shared["generated_image"], *shared["references"])
+    _ask(shared, click_id, shared["change"], sources, shared["selected"])
+
+
+def make_missing(shared: Shared, click_id: str) -> None:
+    """Ask once more for those pictures of the last request that did not come."""
+    missing = shared["missing"]
+    if missing and click_id == shared["click_id"] and not shared["pending"]:
+        _clear_error(shared)
+        _begin_request(shared, missing["wish"], missing["count"])
 
 
 def receive_picture(shared: Shared, request_id: str, picture: Picture, model: str) -> None:
-    """Put the picture that was asked for under review; on the final screen, only keep it."""
+    """Take in a picture that was asked for.
+
+    The first of a request goes under review, unless a result is on the screen; the others only
+    join the attempts, so that they do not take away what a person is looking at.
+    """
     pending = _settle(shared, request_id)
     if pending is None:
         return
-    prompt = pending["prompt"]
     attempt = {
         "id": request_id,
-        "prompt": prompt,
+        "number": max((one["number"] for one in shared["attempts"]), default=0) + 1,
+        "prompt": pending["prompt"],
+        "parent": pending["parent"],
+        "sources": pending["images"],
+        "options": pending["options"],
         "image": picture.image,
         "extension": picture.extension,
         "model": model,
@@ -113,29 +155,68 @@ def receive_picture(shared: Shared, request_id: str, picture: Picture, model: st
         "refused": picture.refused,
     }
     shared["spending"] = _add(shared["spending"], model, picture.usage)
-    shared["attempts"] = _bounded((*shared["attempts"], attempt), shared["final_result"])
-    shared["input_used_by_process"] = prompt
-    shared["generated_image"] = picture.image
-    if shared["stage"] == "initial_input":
+    shared["attempts"] = _bounded((*shared["attempts"], attempt), shared)
+    if shared["stage"] != "final" and not pending["received"]:
+        select(shared, request_id)
         shared["stage"] = "user_feedback"
+    if shared["pending"]:
+        shared["pending"] = {**shared["pending"], "received": True}
 
 
 def fail(shared: Shared, request_id: str, problem: Problem) -> None:
-    """Give up the pending request: all stays as it was, and one sentence says why."""
-    if _settle(shared, request_id):
-        shared["error_message"] = problem.sentence
-        shared["error_request_id"] = problem.request_id
+    """Give up one picture: all stays as it was, and a sentence says why."""
+    pending = _settle(shared, request_id)
+    if pending is None:
+        return
+    shared["error_message"] = problem.sentence
+    shared["error_request_id"] = problem.request_id
+    if len(pending["asked"]) > 1 and problem is not CANCELLED:
+        missing = shared["missing"]["count"] if shared["missing"] else 0
+        shared["missing"] = {"wish": _wish(pending), "count": missing + 1}
 
 
-def cancel(shared: Shared, request_id: str) -> None:
-    """Take back the pending request."""
-    fail(shared, request_id, CANCELLED)
+def select(shared: Shared, attempt_id: str) -> None:
+    """Put an attempt under review. Raises LookupError if there is none of this id."""
+    attempt = find_attempt(shared, attempt_id)
+    shared["selected"] = attempt_id
+    shared["generated_image"] = attempt["image"]
+    shared["input_used_by_process"] = attempt["prompt"]
+
+
+def pick(shared: Shared) -> None:
+    """Put the attempt under review that was picked from the strip."""
+    if shared["picked"]:
+        select(shared, shared["picked"])
+
+
+def step(shared: Shared, by: int) -> None:
+    """Put the attempt `by` places further in the strip under review; after the last the first."""
+    ids = [attempt["id"] for attempt in shared["attempts"]]
+    select(shared, ids[(ids.index(shared["selected"]) + by) % len(ids)])
+
+
+def take_references(shared: Shared, files: Sequence[bytes]) -> None:
+    """Use these pictures (png, jpg or webp) in the next requests, or say which cannot be used."""
+    _clear_error(shared)
+    references = []
+    for number, data in enumerate(files, 1):
+        try:
+            references.append(check_picture(base64.b64encode(data).decode()).image)
+        except NotAPictureError:
+            shared["error_message"] = (
+                f"Picture {number} is no PNG, JPEG or WebP picture that can be used. "
+                "Choose another one."
+            )
+    if len(references) > MAX_REFERENCES:
+        shared["error_message"] = f"Only the first {MAX_REFERENCES} pictures are used."
+    shared["references"] = tuple(references[:MAX_REFERENCES])
 
 
 def approve(shared: Shared) -> None:
     """Make the picture under review the result."""
     _clear_error(shared)
     shared["final_result"] = shared["generated_image"]
+    shared["approved"] = shared["selected"]
     shared["stage"] = "final"
 
 
@@ -146,18 +227,44 @@ def back_to_review(shared: Shared) -> None:
 
 
 def start_over(shared: Shared) -> None:
-    """Return to an empty first screen; the settings and what they have cost stay."""
+    """Return to an empty first screen; settings, costs and recent pictures stay."""
+    kept = {attempt["id"]: attempt for attempt in (*shared["recent"], *shared["attempts"])}
+    shared["recent"] = tuple(kept.values())[-MAX_ATTEMPTS:]
     for key, default in DEFAULTS.items():
         if key not in START_OVER_KEEPS:
             shared[key] = default
     shared["click_id"] = new_id()
 
 
-def fit_settings(shared: Shared) -> None:
-    """Put back to auto what the chosen model is documented not to do, or what does not go together.
+def reopen(shared: Shared, attempt_id: str) -> None:
+    """Put one of the recent pictures under review. Raises LookupError if there is none."""
+    found = [attempt for attempt in shared["recent"] if attempt["id"] == attempt_id]
+    if not found:
+        raise LookupError("no recent picture has this id")
+    _clear_error(shared)
+    shared["attempts"] = (*shared["attempts"], *found)
+    select(shared, attempt_id)
+    shared["stage"] = "user_feedback"
 
-    A picture with a transparent background cannot be a JPEG.
+
+def forget_recent(shared: Shared) -> None:
+    """Clear the recent pictures."""
+    shared["recent"] = ()
+
+
+def fit_widgets(shared: Shared) -> None:
+    """Make the widgets' values fit before they are shown.
+
+    The prompt box of the review follows the picture under review. What the chosen model is
+    documented not to do goes back to auto, and so does JPEG with a transparent background.
     """
+    if shared["edited_for"] != shared["selected"]:
+        shared["edited_for"] = shared["selected"]
+        shared["edited_prompt"] = shared["input_used_by_process"]
+    if shared["picked"] != (shared["selected"] or None):
+        shared["picked"] = shared["selected"] or None
+    if shared["compared"] not in {"", *(attempt["id"] for attempt in shared["attempts"])}:
+        shared["compared"] = ""
     known = ability(chosen_model(shared))
     if shared["quality"] not in (AUTO, *known.qualities):
         shared["quality"] = AUTO
@@ -197,12 +304,12 @@ def size_to_come(shared: Shared) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def find_attempt(shared: Shared, image: str) -> Mapping[str, Any]:
-    """Return the attempt that brought `image` (base64). Raises LookupError if none did."""
+def find_attempt(shared: Shared, attempt_id: str) -> Mapping[str, Any]:
+    """Return the attempt of this id. Raises LookupError if there is none."""
     for attempt in shared["attempts"]:
-        if attempt["image"] == image:
+        if attempt["id"] == attempt_id:
             return attempt  # type: ignore[no-any-return]
-    raise LookupError("no attempt brought this picture")
+    raise LookupError("no attempt has this id")
 
 
 def new_id() -> str:
@@ -210,7 +317,9 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def _ask(shared: Shared, click_id: str, prompt: str) -> None:
+def _ask(
+    shared: Shared, click_id: str, prompt: str, images: tuple[str, ...] = (), parent: str = ""
+) -> None:
     for key in WIDGET_KEYS:
         shared[key] = shared[key]
     # Clicks on one rendering of a button are one click, and so are those that came too late.
@@ -225,14 +334,36 @@ def _ask(shared: Shared, click_id: str, prompt: str) -> None:
     except ValueError as exc:
         shared["error_message"] = str(exc)
         return
-    wish = {"prompt": prompt, "model": shared["model"], "options": options}
+    wish = {
+        "prompt": prompt,
+        "model": shared["model"],
+        "options": options,
+        "images": images,
+        "parent": parent,
+    }
+    _begin_request(shared, wish, shared["count"])
+
+
+def _begin_request(shared: Shared, wish: dict[str, Any], pictures: int) -> None:
     # Two tabs that open with the same memory share a click, unless they ask for other things.
-    request_id = uuid.uuid5(uuid.UUID(click_id), json.dumps(wish, sort_keys=True))
-    shared["pending"] = {"id": str(request_id), **wish}
+    asked = json.dumps([wish, pictures], sort_keys=True)
+    click = uuid.uuid5(uuid.UUID(shared["click_id"]), asked)
+    request_ids = tuple(f"{click}-{number}" for number in range(1, pictures + 1))
+    shared["pending"] = {
+        "asked": request_ids,
+        "waiting": request_ids,
+        "received": False,
+        **wish,
+    }
+
+
+def _wish(pending: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: pending[key] for key in ("prompt", "model", "options", "images", "parent")}
 
 
 def _clear_error(shared: Shared) -> None:
     shared["error_message"] = shared["error_request_id"] = ""
+    shared["missing"] = None
 
 
 def _add(spending: Mapping[str, Any], model: str, usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,18 +375,21 @@ def _add(spending: Mapping[str, Any], model: str, usage: Mapping[str, Any]) -> d
 
 
 def _settle(shared: Shared, request_id: str) -> Any:
-    """Take the pending request off the store and return it, if it is this one."""
+    """Take one picture off what is waited for; return the request it belonged to, if any."""
     pending = shared["pending"]
-    if not pending or pending["id"] != request_id:
+    if not pending or request_id not in pending["waiting"]:
         return None
-    shared["pending"] = None
-    shared["click_id"] = new_id()
+    left = tuple(one for one in pending["waiting"] if one != request_id)
+    shared["pending"] = {**pending, "waiting": left} if left else None
+    if not left:
+        shared["click_id"] = new_id()
     return pending
 
 
-def _bounded(attempts: tuple[Any, ...], approved: str) -> tuple[Any, ...]:
-    """Drop the oldest attempt where there are too many, but never the approved one."""
-    if len(attempts) <= MAX_ATTEMPTS:
-        return attempts
-    oldest = next(i for i, attempt in enumerate(attempts) if attempt["image"] != approved)
-    return attempts[:oldest] + attempts[oldest + 1 :]
+def _bounded(attempts: tuple[Any, ...], shared: Shared) -> tuple[Any, ...]:
+    """Drop the oldest where there are too many, but neither the approved nor the selected one."""
+    pinned = {shared["approved"], shared["selected"]}
+    while len(attempts) > MAX_ATTEMPTS:
+        oldest = next(i for i, attempt in enumerate(attempts) if attempt["id"] not in pinned)
+        attempts = attempts[:oldest] + attempts[oldest + 1 :]
+    return attempts

@@ -1,0 +1,374 @@
+"""The review: see, compare, steer, decide."""
+
+import base64
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FloatRect, Locator, Page, expect
+
+from tests.conftest import RunningApp
+from tests.images_server import (
+    USAGE,
+    Gate,
+    Head,
+    ImagesServer,
+    Pause,
+    error,
+    event,
+    picture,
+    plain,
+)
+from tests.studio import (
+    button,
+    choose,
+    expect_screen,
+    expect_settled,
+    generate,
+    open_app,
+    picture_of,
+    prompt_box,
+)
+
+
+def to_review(page: Page, app: RunningApp, prompt: str = "a fox") -> None:
+    open_app(page, app)
+    generate(page, prompt)
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+
+
+def regenerate(page: Page, number: int) -> None:
+    button(page, "Regenerate").click()
+    expect_selected(page, number)
+    expect_settled(page)
+
+
+def expect_selected(page: Page, number: int) -> None:
+    expect(page.locator(".st-key-facts")).to_contain_text(f"Picture {number} ·")
+
+
+def thumbnails(page: Page) -> Locator:
+    return page.locator(".st-key-strip img")
+
+
+def select(page: Page, number: int) -> None:
+    page.get_by_role("radio", name=str(number)).click()
+    expect_selected(page, number)
+    expect_settled(page)
+
+
+def downloaded(page: Page) -> bytes:
+    with page.expect_download() as download:
+        button(page, "Download").click()
+    return Path(download.value.path()).read_bytes()
+
+
+def data(words: str) -> bytes:
+    return base64.b64decode(picture(words))
+
+
+def test_every_attempt_is_kept_and_any_can_be_looked_at_downloaded_and_approved(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    answers = [plain(picture(words)) for words in ("one", "two", "three")]
+    images_server.script(answers[0], answers[1], error(401, "invalid_api_key"), answers[2])
+    to_review(page, api_app)
+    regenerate(page, 2)
+    button(page, "Regenerate").click()
+    expect(page.get_by_text("key was not accepted")).to_be_visible()
+    regenerate(page, 3)
+    expect(thumbnails(page)).to_have_count(3)
+    for number, words in ((1, "one"), (3, "three"), (2, "two")):
+        select(page, number)
+        assert downloaded(page) == data(words)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    assert downloaded(page) == data("two")
+    button(page, "Back to review").click()
+    expect(thumbnails(page)).to_have_count(3)
+    expect_selected(page, 2)
+
+
+def test_a_reload_keeps_strip_selection_and_prompts(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "a fox")
+    page.get_by_role("textbox", name="Edit the prompt").fill("an owl")
+    button(page, "Generate Image").click()
+    expect_selected(page, 2)
+    expect_settled(page)
+    select(page, 1)
+    page.reload()
+    expect_selected(page, 1)
+    expect(thumbnails(page)).to_have_count(2)
+    expect(page.locator(".st-key-prompt")).to_have_text("a fox")
+    select(page, 2)
+    expect(page.locator(".st-key-prompt")).to_have_text("an owl")
+    assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "an owl"]
+
+
+def test_what_is_ready_can_be_approved_while_others_still_come(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    gates = [Gate() for _ in range(3)]
+    images_server.script(*[[gate, *plain(picture(str(n)))] for n, gate in enumerate(gates)])
+    open_app(page, api_app)
+    choose(page, "Pictures at a time", "3")
+    generate(page, "a fox")
+    expect(page.locator(".st-key-wait").get_by_role("progressbar")).to_have_count(3)
+    gates[1].set()
+    expect_screen(page, "2. Review Generated Image")
+    expect(thumbnails(page)).to_have_count(1)
+    expect(page.locator(".st-key-wait").get_by_role("progressbar")).to_have_count(2)
+    gates[0].set()
+    expect(thumbnails(page)).to_have_count(2)
+    expect_selected(page, 1)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    gates[2].set()
+    expect(button(page, "Cancel")).to_be_hidden()
+    button(page, "Back to review").click()
+    expect(thumbnails(page)).to_have_count(3)
+    assert len(images_server.calls) == 3
+
+
+def test_of_four_with_one_failing_three_stay_and_one_more_call_brings_the_fourth(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(error(400, "moderation_blocked"))
+    open_app(page, api_app)
+    choose(page, "Pictures at a time", "4")
+    generate(page, "a fox")
+    expect(thumbnails(page)).to_have_count(3)
+    expect(page.get_by_text("refused this prompt")).to_be_visible()
+    expect_settled(page)
+    assert len(images_server.calls) == 4
+    button(page, "Make the missing 1").click()
+    expect(thumbnails(page)).to_have_count(4)
+    expect_settled(page)
+    expect(page.get_by_text("refused this prompt")).to_be_hidden()
+    assert len(images_server.calls) == 5
+
+
+def test_of_four_with_one_failing_in_passing_only_that_one_is_tried_again(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(error(500, None, retry_after="0"))
+    open_app(page, api_app)
+    choose(page, "Pictures at a time", "4")
+    generate(page, "a fox")
+    expect(thumbnails(page)).to_have_count(4)
+    expect_settled(page)
+    ids = [call.headers["x-client-request-id"] for call in images_server.calls]
+    assert (len(ids), len(set(ids))) == (5, 4)
+
+
+def test_four_pictures_take_hardly_longer_than_one(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(then=[Pause(3), *plain(picture("slow"))])
+    open_app(page, api_app)
+    seconds = []
+    for number, there in (("1", 1), ("4", 5)):
+        choose(page, "Pictures at a time", number)
+        ask = "Generate Image" if there == 1 else "Regenerate"
+        if there == 1:
+            prompt_box(page).fill("a fox")
+        began = time.monotonic()
+        button(page, ask).click()
+        expect(thumbnails(page)).to_have_count(there, timeout=15_000)
+        seconds.append(time.monotonic() - began)
+        expect_settled(page)
+    assert seconds[1] <= 1.3 * seconds[0]
+
+
+def test_cancel_takes_back_what_is_missing_and_keeps_what_is_there(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("one")), [Gate()], [Gate()])
+    open_app(page, api_app)
+    choose(page, "Pictures at a time", "3")
+    generate(page, "a fox")
+    expect(thumbnails(page)).to_have_count(1)
+    button(page, "Cancel").click()
+    expect(button(page, "Cancel")).to_be_hidden()
+    expect_settled(page)
+    expect(thumbnails(page)).to_have_count(1)
+    expect(button(page, "Make the missing")).to_be_hidden()
+    ended = [call.ended for call in images_server.wait_for_calls(3, ended=True)]
+    assert sorted(ended) == ["answered", "client left", "client left"]
+
+
+def test_a_change_sends_the_selected_pictures_own_bytes_as_the_image_of_an_edit(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    finish = event("completed", picture("night"), "edit", usage=USAGE)
+    images_server.script(
+        plain(picture("one")),
+        plain(picture("two")),
+        [Head(content_type="text/event-stream"), finish],
+    )
+    to_review(page, api_app)
+    regenerate(page, 2)
+    select(page, 1)
+    page.get_by_role("tab", name="Change this picture").click()
+    page.get_by_role("textbox", name="What should be different?").fill("make it night")
+    button(page, "Change Picture").click()
+    expect_selected(page, 3)
+    expect(page.locator(".st-key-strip")).to_contain_text("3 ✎")
+    expect_settled(page)
+    call = images_server.calls[2]
+    assert call.path == "/v1/images/edits"
+    assert b'name="image"; filename="image-1.png"' in call.body
+    assert data("one") in call.body
+    assert data("two") not in call.body
+    assert b"make it night" in call.body
+    assert downloaded(page) == data("night")
+
+
+def test_own_pictures_are_checked_and_used_and_survive_a_reload(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.png").write_bytes(data("mine"))
+    (tmp_path / "broken.png").write_bytes(b"no picture at all")
+    images_server.script(then=plain(picture("end")))
+    open_app(page, api_app)
+    page.get_by_text("Use my pictures").click()
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files([tmp_path / "mine.png", tmp_path / "broken.png"])
+    expect(page.get_by_text("Picture 2 is no PNG, JPEG or WebP")).to_be_visible()
+    expect(page.get_by_alt_text("Your picture 1")).to_have_count(1)
+    page.reload()
+    generate(page, "in the style of these")
+    expect_screen(page, "2. Review Generated Image")
+    (call,) = images_server.calls
+    assert call.path == "/v1/images/edits"
+    assert data("mine") in call.body
+
+
+def test_two_attempts_are_compared_side_by_side_at_the_same_scale(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app)
+    regenerate(page, 2)
+    choose(page, "Compare", "Compare with picture 1")
+    expect(picture_of(page)).to_have_count(2)
+    left, right = (picture_of(page).nth(index).bounding_box() for index in (0, 1))
+    assert left
+    assert right
+    for side in ("width", "height", "y"):
+        assert left[side] == pytest.approx(right[side], abs=1)
+    assert left["x"] + left["width"] <= right["x"]
+
+
+def test_everything_is_decided_from_the_keyboard(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    never = Gate()
+    answers = [plain(picture(words)) for words in ("one", "two", "three")]
+    images_server.script(*answers, [never])
+    open_app(page, api_app)
+    prompt_box(page).fill("a fox")
+    prompt_box(page).press("Control+Enter")
+    expect_selected(page, 1)
+    expect_settled(page)
+    for number in (2, 3):
+        page.keyboard.press("g")
+        expect_selected(page, number)
+        expect_settled(page)
+    for key, number in (("ArrowLeft", 2), ("ArrowLeft", 1), ("ArrowRight", 2), ("3", 3), ("1", 1)):
+        page.keyboard.press(key)
+        expect_selected(page, number)
+        expect_settled(page)
+    page.keyboard.press("g")
+    expect(button(page, "Cancel")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(button(page, "Cancel")).to_be_hidden()
+    page.keyboard.press("a")
+    expect_screen(page, "3. Final Result")
+    page.keyboard.press("b")
+    expect_screen(page, "2. Review Generated Image")
+    assert len(images_server.calls) == 4
+
+
+def test_no_key_decides_while_typing(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app)
+    regenerate(page, 2)
+    box = page.get_by_role("textbox", name="Edit the prompt")
+    box.click()
+    page.keyboard.type(" a big green dragon 1 b")
+    box.press("ArrowLeft")
+    box.press("Escape")
+    box.blur()
+    expect_settled(page)
+    expect_screen(page, "2. Review Generated Image")
+    expect_selected(page, 2)
+    expect(box).to_have_value("a fox a big green dragon 1 b")
+    assert len(images_server.calls) == 2
+
+
+def test_start_over_is_undone_from_the_recent_pictures_of_this_browser(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("one")), plain(picture("two")))
+    to_review(page, api_app, "a fox")
+    regenerate(page, 2)
+    button(page, "Approve").click()
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    recent = page.locator(".st-key-recent img")
+    expect(recent).to_have_count(2)
+    page.reload()
+    expect(recent).to_have_count(2)
+    button(page, "Reopen").nth(1).click()
+    expect_screen(page, "2. Review Generated Image")
+    expect(page.locator(".st-key-prompt")).to_have_text("a fox")
+    expect_settled(page)
+    assert downloaded(page) == data("one")
+    button(page, "Approve").click()
+    button(page, "Start Over").click()
+    button(page, "Clear recent pictures").click()
+    expect(recent).to_have_count(0)
+    page.reload()
+    expect_screen(page, "1. Generate Image")
+    expect_settled(page)
+    expect(recent).to_have_count(0)
+
+
+def box_of(locator: Locator) -> FloatRect:
+    box = locator.bounding_box()
+    assert box
+    return box
+
+
+def bottom(locator: Locator) -> float:
+    box = box_of(locator)
+    return box["y"] + box["height"]
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (1536, 1024), (1024, 1536)])
+def test_picture_strip_and_decision_fit_on_a_laptop(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, size: tuple[int, int]
+) -> None:
+    images_server.script(then=plain(picture("any", size)))
+    to_review(page, api_app, "a long prompt " * 150)
+    regenerate(page, 2)
+    for place in (picture_of(page), page.locator(".st-key-strip"), button(page, "Approve")):
+        assert box_of(place)["y"] >= 0
+        assert bottom(place) <= 768
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+
+
+def test_on_a_phone_the_order_is_picture_decision_strip(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    to_review(page, api_app)
+    regenerate(page, 2)
+    assert bottom(picture_of(page)) <= box_of(button(page, "Approve"))["y"]
+    assert bottom(button(page, "Approve")) <= box_of(page.locator(".st-key-strip"))["y"]
+    width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert width <= 390

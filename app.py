@@ -156,7 +156,7 @@ def render_user_feedback() -> WaitView | None:
     st.header("2. Review Generated Image", anchor=False)
     shared = st.session_state
     attempt = state.find_attempt(shared, shared.selected)
-    canvas, side = render_canvas("canvas-review")
+    canvas, side = render_canvas()
     if shared.compared:
         render_comparison(canvas, attempt, state.find_attempt(shared, shared.compared))
     else:
@@ -188,7 +188,7 @@ def render_final() -> WaitView | None:
     st.header("3. Final Result", anchor=False)
     shared = st.session_state
     attempt = state.find_attempt(shared, shared.approved)
-    canvas, side = render_canvas()
+    canvas, side = render_canvas("canvas-final")
     show_image(canvas, attempt["image"], alt=attempt["prompt"])
     with side:
         with st.container(horizontal=True, key="decision"):
@@ -293,14 +293,17 @@ def in_tokens_and_dollars(tokens: int, dollars: float | None) -> str:
 
 
 def render_estimate() -> None:
-    """Say before a costly picture what it will probably cost."""
+    """Say what several pictures, or one of a costly quality, will probably cost."""
     shared = st.session_state
+    model = state.chosen_model(shared)
     if shared.quality not in COSTLY and shared["count"] == 1:
         return
     try:
-        dollars = expected_cost(state.chosen_model(shared), state.chosen_options(shared))
+        dollars = expected_cost(model, state.chosen_options(shared))
     except ValueError:
         return
+    if dollars is None and shared.attempts:
+        dollars = cost(model, shared.attempts[-1]["usage"])
     if dollars:
         with st.container(key="estimate"):
             st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
@@ -356,14 +359,21 @@ def render_references() -> None:
         "PNG, JPEG or WebP, up to 16 pictures",
         type=["png", "jpg", "jpeg", "webp"],
         accept_multiple_files=True,
-        key="uploads",
+        # Another key empties the box, when its pictures are removed.
+        key=f"uploads-{shared.upload_round}",
         disabled=bool(shared.pending),
         on_change=take_uploads,
     )
     if shared.references:
-        with st.container(horizontal=True, key="references"):
+        with st.container(horizontal=True, key="references", vertical_alignment="center"):
             for number, image in enumerate(shared.references, 1):
                 st.image(thumbnail(image), width=48, alt=f"Your picture {number}")
+            st.button(
+                "Remove my pictures",
+                on_click=state.drop_references,
+                args=(shared,),
+                disabled=bool(shared.pending),
+            )
 
 
 def render_strip() -> None:
@@ -554,8 +564,9 @@ def cancel(request_ids: Sequence[str]) -> None:
 
 def take_uploads() -> None:
     """Take the uploaded pictures into the shared store, where a reload finds them."""
-    files = st.session_state.uploads or []
-    state.take_references(st.session_state, [file.getvalue() for file in files])
+    shared = st.session_state
+    files = shared[f"uploads-{shared.upload_round}"] or []
+    state.take_references(shared, [file.getvalue() for file in files])
 
 
 def start_over() -> None:

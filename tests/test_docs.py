@@ -25,5 +25,7 @@ def test_links_in_the_documents_lead_somewhere() -> None:
 
 def test_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()):
+    for target in re.findall(
+        r"(?:^|`|-\.\.\. )make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE
+    ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

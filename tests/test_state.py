@@ -341,7 +341,14 @@ def test_start_over_resets_all_but_settings_spending_and_the_typed_key(
     assert shared["spending"]["pictures"] == 1
     assert [one["prompt"] for one in shared["recent"]] == ["a fox"]
     kept |= {"click_id": shared["click_id"]}
-    reset = {**shared, "recent": (), "spending": state.DEFAULTS["spending"], "remembered": {}}
+    assert shared["upload_round"] == 1
+    reset = {
+        **shared,
+        "upload_round": 0,
+        "recent": (),
+        "spending": state.DEFAULTS["spending"],
+        "remembered": {},
+    }
     assert reset == {**state.DEFAULTS, **kept}
 
 

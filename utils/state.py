@@ -53,6 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "edited_for": "",
     "change": "",
     "references": (),
+    "upload_round": 0,
     "click_id": "",
     "count": 1,
     "model": "",
@@ -68,7 +69,9 @@ DEFAULTS: Mapping[str, Any] = {
 SETTINGS = ("count", "model", "size", "custom_size", "quality", "background", "output_format")
 # Streamlit wipes what arrives in the run that disables its widget, unless it is set again.
 WIDGET_KEYS = ("task_input", "edited_prompt", "change", "picked", "compared", *SETTINGS, "api_key")
-START_OVER_KEEPS = frozenset({*SETTINGS, "recent", "spending", "api_key", "remembered"})
+START_OVER_KEEPS = frozenset(
+    {*SETTINGS, "recent", "upload_round", "spending", "api_key", "remembered"}
+)
 # A key typed into the page lives in its session alone.
 NOT_REMEMBERED = frozenset({"api_key", "remembered"})
 
@@ -212,6 +215,12 @@ def take_references(shared: Shared, files: Sequence[bytes]) -> None:
     shared["references"] = tuple(references[:MAX_REFERENCES])
 
 
+def drop_references(shared: Shared) -> None:
+    """Use a person's own pictures no more."""
+    shared["references"] = ()
+    shared["upload_round"] += 1
+
+
 def approve(shared: Shared) -> None:
     """Make the picture under review the result."""
     _clear_error(shared)
@@ -234,6 +243,7 @@ def start_over(shared: Shared) -> None:
         if key not in START_OVER_KEEPS:
             shared[key] = default
     shared["click_id"] = new_id()
+    drop_references(shared)
 
 
 def reopen(shared: Shared, attempt_id: str) -> None:

@@ -471,8 +471,8 @@ def render_download(attempt: Mapping[str, Any], *, primary: bool) -> None:
     """Hand out the API's own bytes."""
     st.download_button(
         f"Download {attempt['extension'].upper()}",
-        # Called at the click, so that no rerun decodes and hashes the picture again.
-        partial(decode, attempt["image"]),
+        # Not a function called at the click: that would fail where the next screen comes first.
+        decode(attempt["image"]),
         file_name=file_name(attempt["prompt"], attempt["extension"]),
         mime=MIME[attempt["extension"]],
         type="primary" if primary else "secondary",

@@ -47,7 +47,7 @@ def test_the_whole_journey_on_the_demo_engine(
     expect(button(page, "Cancel")).to_be_visible()
     expect(prompt_box(page)).to_be_disabled()
     expect_screen(page, "2. Review Generated Image")
-    expect(page.get_by_text("a lighthouse at sunset", exact=True)).to_be_visible()
+    expect(page.locator(".st-key-prompt")).to_have_text("a lighthouse at sunset")
     expect_settled(page)
     first = picture_of(page).get_attribute("src")
     button(page, "Regenerate").click()
@@ -80,6 +80,7 @@ def test_the_whole_journey_on_an_images_api_server(
     images_server.wait_for_calls(2, ended=True)
     expect(button(page, "Regenerate")).to_be_enabled()
     button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
     with page.expect_download() as download:
         button(page, "Download").click()
     assert Path(download.value.path()).read_bytes() == base64.b64decode(image)
@@ -99,6 +100,7 @@ def test_the_download_is_the_apis_own_bytes_in_every_format(
     open_app(page, api_app)
     generate(page, "any")
     button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
     with page.expect_download() as download:
         button(page, "Download").click()
     assert Path(download.value.path()).read_bytes() == base64.b64decode(image)

@@ -186,6 +186,7 @@ def test_a_picture_by_address_is_shown_and_downloaded_as_it_is(
     open_app(page, api_app)
     generate(page, "a fox")
     button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
     with page.expect_download() as download:
         button(page, "Download").click()
     assert download.value.suggested_filename == "a-fox.jpg"

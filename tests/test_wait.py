@@ -399,7 +399,7 @@ def test_the_first_draft_is_on_screen_long_before_the_picture(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     drafts = [picture("one"), picture("two")]
-    images_server.script(stream(picture("end"), drafts, before_each=Pause(1)))
+    images_server.script(stream(picture("end"), drafts, before_each=Pause(2.5)))
     open_app(page, api_app)
     prompt_box(page).fill("a fox")
     began = time.monotonic()

@@ -47,7 +47,10 @@ from utils.pictures import (
 )
 from utils.settings import Engine, choose_engine, get_settings
 
-STYLE = Path(__file__).parent / "assets" / "style.css"
+ASSETS = Path(__file__).parent / "assets"
+STYLE = ASSETS / "style.css"
+LOGO = ASSETS / "logo.svg"
+ICON = ASSETS / "icon.svg"
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 
@@ -58,8 +61,9 @@ class WaitView:
     its phase, which screen readers are told, and a bar; and a clock, which would flood them.
     """
 
-    def __init__(self, canvas: DeltaGenerator, waiting: Sequence[bool]) -> None:
+    def __init__(self, canvas: DeltaGenerator, prompt: str, waiting: Sequence[bool]) -> None:
         self.canvas = canvas
+        self.prompt = prompt
         # A row for each picture, also for those that are there: what a run does not replace
         # stays on the page until the run ends.
         rows = [(st.empty(), st.empty()) for _ in waiting]
@@ -76,7 +80,10 @@ class WaitView:
         self._show(self.clock, clock_in_words(running), self.clock.text)
         drafts = [job.news.partial for job in running if job.news.partial]
         if drafts:
-            self._show(self.canvas, drafts[0], partial(show_draft, self.canvas))
+            self._show(self.canvas, drafts[0], self._show_draft)
+
+    def _show_draft(self, image: str) -> None:
+        show_image(self.canvas, image, alt=f"Draft: {self.prompt}")
 
     def _show(self, place: object, value: Any, show: Callable[[Any], object]) -> None:
         if place not in self.shown or self.shown[place] != value:
@@ -95,11 +102,6 @@ def show_bar(place: DeltaGenerator, progress: float | None) -> None:
         place.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
     else:
         place.progress(progress)
-
-
-def show_draft(place: DeltaGenerator, image: str) -> None:
-    """Show a partial picture (base64)."""
-    show_image(place, image, alt="Draft of the picture")
 
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
@@ -126,24 +128,25 @@ def clock_in_words(running: Sequence[Job]) -> str:
     if paused:
         left = max(0.0, min(paused) - time.monotonic())
         return f"{clock}, next try in {math.ceil(left)} s"
-    expected = [job.expected for job in running if job.progress is not None and job.expected]
-    return f"{clock}, usually about {max(expected):.0f} s" if expected else clock
+    expected = [job.expected or 0 for job in running if job.progress is not None]
+    usual = round(max(expected, default=0))
+    return f"{clock}, usually about {usual} s" if usual else clock
 
 
 def render_initial_input() -> WaitView | None:
     """Screen 1: the prompt."""
-    st.header("1. Generate Image", anchor=False)
     shared = st.session_state
     waiting = bool(shared.pending)
-    canvas, side = render_canvas("canvas" if waiting else "canvas-idle")
+    canvas, side = render_canvas("canvas-wait" if waiting else "canvas-idle")
     blank = blank_picture(*state.size_to_come(shared))
-    canvas.image(blank, width="stretch", alt="The picture will appear here")
+    canvas.image(blank, width="stretch", alt="Your picture will appear here")
     with side:
         # Empty, so that what follows has the same place here and on the review screen.
         st.container(key="decision")
         view = render_wait(canvas)
-        render_prompt_box("Enter image prompt", "task_input", state.generate, primary=True)
+        render_prompt_box("Prompt", "task_input", state.generate, primary=True)
         render_error()
+        render_examples()
         with st.expander("Use my pictures"):
             render_references()
         if shared.recent and not waiting:
@@ -153,7 +156,6 @@ def render_initial_input() -> WaitView | None:
 
 def render_user_feedback() -> WaitView | None:
     """Screen 2: the pictures, and the decision."""
-    st.header("2. Review Generated Image", anchor=False)
     shared = st.session_state
     attempt = state.find_attempt(shared, shared.selected)
     canvas, side = render_canvas()
@@ -162,7 +164,7 @@ def render_user_feedback() -> WaitView | None:
     else:
         show_image(canvas, attempt["image"], alt=attempt["prompt"])
     with side:
-        with st.container(horizontal=True, key="decision"):
+        with st.container(horizontal=True, gap="xsmall", key="decision"):
             st.button(
                 "Approve", type="primary", shortcut="A", on_click=state.approve, args=(shared,)
             )
@@ -185,13 +187,12 @@ def render_user_feedback() -> WaitView | None:
 
 def render_final() -> WaitView | None:
     """Screen 3: the result."""
-    st.header("3. Final Result", anchor=False)
     shared = st.session_state
     attempt = state.find_attempt(shared, shared.approved)
     canvas, side = render_canvas("canvas-final")
     show_image(canvas, attempt["image"], alt=attempt["prompt"])
     with side:
-        with st.container(horizontal=True, key="decision"):
+        with st.container(horizontal=True, gap="xsmall", key="decision"):
             render_download(attempt, primary=True)
             st.button("Back to review", shortcut="B", on_click=state.back_to_review, args=(shared,))
             st.button("Start Over", on_click=start_over)
@@ -203,23 +204,38 @@ def render_final() -> WaitView | None:
 
 
 STAGES = {
-    "initial_input": render_initial_input,
-    "user_feedback": render_user_feedback,
-    "final": render_final,
+    "initial_input": ("Generate Image", render_initial_input),
+    "user_feedback": ("Review Generated Image", render_user_feedback),
+    "final": ("Final Result", render_final),
 }
 
 
+def render_steps() -> None:
+    """Say which the three steps are, and which one this is."""
+    here = list(STAGES).index(st.session_state.stage)
+    steps = []
+    for index, (name, _) in enumerate(STAGES.values()):
+        if index == here:
+            steps.append(f'<li aria-current="step"><h1>{index + 1}. {name}</h1></li>')
+        else:
+            steps.append(f"<li>{'✓' if index < here else index + 1} <span>{name}</span></li>")
+    st.html(f'<ol class="steps">{"".join(steps)}</ol>')
+
+
 def render_side_bar() -> None:
-    """Say who makes the pictures, what they have cost; take the settings, and a key if need be."""
+    """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
     shared = st.session_state
     engine = choose_engine(shared.api_key, shared.model)
+    st.logo(LOGO, size="large", icon_image=ICON)
     with st.sidebar:
-        st.subheader("Engine")
+        st.subheader("Settings", anchor=False)
+        render_settings(engine)
+        st.subheader("Engine", anchor=False)
         st.text(f"{engine.name}\n{engine.model}")
         if engine.is_demo:
             st.info(
-                "No AI model is at work: pictures are painted by a small program on this server. "
-                "For an AI model, set `OPENAI_API_KEY` on the server, or enter your key here."
+                "No AI model is at work: a small program on this server paints the pictures. "
+                "For an AI model, enter a key below, or set OPENAI_API_KEY on the server."
             )
         if not get_settings().openai_api_key:
             st.text_input(
@@ -230,8 +246,6 @@ def render_side_bar() -> None:
                 help="Used in this session alone, and forgotten when the page closes.",
                 autocomplete="off",
             )
-        st.subheader("Settings")
-        render_settings(engine)
         render_spending()
 
 
@@ -282,7 +296,7 @@ def render_spending() -> None:
     """Say what this session's pictures have cost."""
     spending = st.session_state.spending
     if spending["tokens"]:
-        st.subheader("This session")
+        st.subheader("This session", anchor=False)
         pictures = "1 picture" if spending["pictures"] == 1 else f"{spending['pictures']} pictures"
         st.text(f"{pictures}, {in_tokens_and_dollars(spending['tokens'], spending['dollars'])}")
 
@@ -318,7 +332,7 @@ def render_retirement(engine: Engine) -> None:
 
 def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
     """Return the place of the picture, and the room beside it."""
-    picture, side = st.columns([5, 4], gap="large")
+    picture, side = st.columns([11, 9], gap="medium")
     return picture.container(key=key).empty(), side
 
 
@@ -329,14 +343,27 @@ def render_prompt_box(
     st.text_area(
         label,
         key=key,
-        placeholder="A lighthouse by the sea at sunset",
+        placeholder="What should the picture show?",
         max_chars=state.MAX_PROMPT,
-        height=110,
+        height=132,
         disabled=bool(st.session_state.pending),
         persist_state="session",
     )
     render_estimate()
     click_button("Generate Image", move, shortcut="Mod+Enter", primary=primary)
+
+
+def render_examples() -> None:
+    """Offer prompts to start from."""
+    shared = st.session_state
+    # An empty place, as for errors: what follows stays where it is when the examples go.
+    place = st.empty()
+    if shared.pending or not state.offers_examples(shared):
+        return
+    with place.container(key="examples"):
+        st.text("Or start from one of these:")
+        for example in state.EXAMPLES:
+            st.button(example, on_click=state.use_example, args=(shared, example))
 
 
 def render_change() -> None:
@@ -406,8 +433,6 @@ def render_strip() -> None:
         )
     if len(numbers) > 1:
         render_stepping(numbers)
-    if len(numbers) == state.MAX_ATTEMPTS:
-        st.caption(f"The newest {state.MAX_ATTEMPTS} pictures are kept; older ones make room.")
 
 
 def render_stepping(numbers: Mapping[str, str]) -> None:
@@ -438,7 +463,9 @@ def render_stepping(numbers: Mapping[str, str]) -> None:
             label_visibility="collapsed",
             width=240,
         )
-        st.caption("✎ marks a changed picture. Keys 1 to 9 select one.")
+        hint = "✎ marks a changed picture. Keys 1 to 9 select one."
+        full = f" Only the newest {state.MAX_ATTEMPTS} are kept."
+        st.caption(hint + full * (len(numbers) == state.MAX_ATTEMPTS))
 
 
 def render_comparison(
@@ -489,9 +516,9 @@ def show_image(place: DeltaGenerator, image: str, alt: str) -> None:
 
 
 def render_prompt(prompt: str) -> None:
-    """Show a prompt as it was typed."""
+    """Show a prompt as it was typed, to be copied too."""
     with st.container(key="prompt"):
-        st.text(prompt)
+        st.code(prompt, language=None, wrap_lines=True)
 
 
 def render_error() -> None:
@@ -533,7 +560,8 @@ def render_wait(canvas: DeltaGenerator) -> WaitView | None:
     with place:
         waiting = [request_id in pending["waiting"] for request_id in pending["asked"]]
         # Once a picture of the request is there, the canvas is for looking at it.
-        view = WaitView(st.empty() if pending["received"] else canvas, waiting)
+        place_of_draft = st.empty() if pending["received"] else canvas
+        view = WaitView(place_of_draft, pending["prompt"], waiting)
         st.button("Cancel", shortcut="Esc", on_click=cancel, args=(pending["waiting"],))
     return view
 
@@ -579,9 +607,9 @@ def start_over() -> None:
 def page_title() -> str:
     """Return the browser tab's title, for a person who looks elsewhere meanwhile."""
     if st.session_state.pending:
-        return "Working… · Image generator"
+        return "Working… · Image review"
     ready = st.session_state.stage == "user_feedback"
-    return "Ready · Image generator" if ready else "Image generator"
+    return "Ready · Image review" if ready else "Image review"
 
 
 def main() -> None:
@@ -590,10 +618,12 @@ def main() -> None:
     token = browser_token(st.context.cookies)
     state.begin(shared, browser_memory.recall(token), jobs.knows)
     state.fit_widgets(shared)
-    st.set_page_config(page_title(), page_icon="🖼️", layout="wide")
+    st.set_page_config(page_title(), page_icon=ICON, layout="wide")
     st.html(STYLE)
+    render_steps()
     notice = st.container()
-    view = STAGES[shared.stage]()
+    _, render_screen = STAGES[shared.stage]
+    view = render_screen()
     # Last, because who comes first to a server waits for its list of models.
     with notice:
         render_retirement(choose_engine(shared.api_key, shared.model))

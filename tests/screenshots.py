@@ -1,29 +1,137 @@
-"""Make the pictures of the documents from the real app on the demo engine."""
+"""Make the pictures of the documents, and of every state, from the real app."""
 
+import base64
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import ARGS, find_system_browser
-from tests.conftest import ROOT, run_app
-from tests.studio import expect_screen, expect_settled, generate, open_app
+from tests.conftest import ROOT, RunningApp, run_app
+from tests.images_server import ImagesServer
+from tests.states import BACKGROUNDS, PROMPT, STATES, WINDOWS, state_of
+from tests.studio import (
+    button,
+    expect_screen,
+    expect_settled,
+    open_app,
+    picture_of,
+    prompt_box,
+)
+from utils.demo_painter import paint
+
+SCREENS = ROOT / "test-results" / "screens"
+FILM = (1200, 720)
+FILM_WIDTH = 900
+BANNER = (1280, 320)
+BANNER_PAGE = """
+<body style="margin: 0; color: #fff; font-family: 'Liberation Serif', Georgia, serif;
+             background: url('data:image/png;base64,{picture}')">
+<div style="padding: 72px 72px; text-shadow: 0 1px 12px #2a1030aa">
+<div style="font-size: 68px; font-weight: 600">Image review</div>
+<div style="font-size: 29px; margin-top: 10px">You describe. A model paints. You decide.</div>
+</div></body>
+"""
+
+Frame = tuple[bytes, int]
 
 
 def make() -> None:
-    """Write assets/review.png."""
+    """Write the pictures of the README into assets, and every state into test-results/screens."""
     with (
-        TemporaryDirectory() as folder,
-        run_app(Path(folder) / "log") as app,
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS) as browser,
+        TemporaryDirectory() as folder,
     ):
+        with run_app(Path(folder) / "demo") as app:
+            make_banner(browser)
+            make_film(browser, app)
+        with ImagesServer() as server:
+            settings = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test"}
+            with run_app(Path(folder) / "api", **settings) as app:
+                make_screens(browser, app, server)
+
+
+def make_banner(browser: Browser) -> None:
+    """Write assets/banner.webp, a wide picture of the demo engine with the name on it."""
+    painted = io.BytesIO()
+    paint("A lighthouse and a sailboat by the sea at sunset", BANNER, seed=24).save(painted, "PNG")
+    page = browser.new_page(viewport={"width": BANNER[0], "height": BANNER[1]})
+    page.set_content(BANNER_PAGE.format(picture=base64.b64encode(painted.getvalue()).decode()))
+    Image.open(io.BytesIO(page.screenshot())).save(ROOT / "assets/banner.webp", quality=88)
+    page.close()
+
+
+def make_film(browser: Browser, app: RunningApp) -> None:
+    """Write assets/journey.webp, the way from a prompt to the approved picture."""
+    page = browser.new_page(viewport={"width": FILM[0], "height": FILM[1]})
+    frames = list(film(page, app))
+    page.close()
+    pictures = [Image.open(io.BytesIO(frame)).convert("RGB") for frame, _ in frames]
+    small = [
+        one.resize((FILM_WIDTH, FILM_WIDTH * FILM[1] // FILM[0]), Image.Resampling.LANCZOS)
+        for one in pictures
+    ]
+    small[0].save(
+        ROOT / "assets/journey.webp",
+        save_all=True,
+        append_images=small[1:],
+        duration=[milliseconds for _, milliseconds in frames],
+        loop=0,
+        quality=80,
+    )
+
+
+def film(page: Page, app: RunningApp) -> Iterator[Frame]:
+    """Go from a prompt to the approved picture; yield what is seen, and for how long (ms)."""
+    open_app(page, app)
+    expect_settled(page)
+    yield page.screenshot(), 1200
+    prompt_box(page).click()
+    for word in PROMPT.split(" "):
+        page.keyboard.type(f"{word} ")
+        yield page.screenshot(), 160
+    button(page, "Generate Image").click()
+    expect(button(page, "Cancel")).to_be_visible()
+    while button(page, "Cancel").is_visible():
+        yield page.screenshot(), 250
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    yield page.screenshot(), 1500
+    page.get_by_role("tab", name="Change this picture").click()
+    page.get_by_role("textbox", name="What should be different?").fill("Make it night")
+    yield page.screenshot(), 900
+    button(page, "Change Picture").click()
+    expect(button(page, "Cancel")).to_be_visible()
+    while button(page, "Cancel").is_visible():
+        yield page.screenshot(), 250
+    expect_settled(page)
+    yield page.screenshot(), 1500
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect(picture_of(page)).to_be_visible()
+    expect_settled(page)
+    yield page.screenshot(), 2500
+
+
+def make_screens(browser: Browser, app: RunningApp, server: ImagesServer) -> None:
+    """Write every state, in both themes and in windows from a phone's to a large screen's."""
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    for state in STATES:
         page = browser.new_page(viewport={"width": 1366, "height": 768})
-        open_app(page, app)
-        generate(page, "A lighthouse by the sea at sunset")
-        expect_screen(page, "2. Review Generated Image")
-        expect_settled(page)
-        page.screenshot(path=ROOT / "assets" / "review.png")
+        with state_of(state, page, app, server):
+            for scheme, background in BACKGROUNDS.items():
+                page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                expect(page.get_by_test_id("stApp")).to_have_css("background-color", background)
+                for width, height in WINDOWS:
+                    page.set_viewport_size({"width": width, "height": height})
+                    # The side bar folds, and pictures are fitted, without a sign of the end.
+                    page.wait_for_timeout(400)
+                    page.screenshot(path=SCREENS / f"{state}-{scheme}-{width}.png")
+        page.close()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Sessions without a browser: Streamlit's own protocol over a websocket, to have many at once."""
 
+import re
 from collections.abc import Callable
 from typing import Self
 from urllib.parse import urlsplit
@@ -73,8 +74,9 @@ class Session:
 
     def heading(self) -> str:
         """The heading of the screen, '' before there is one."""
-        headings = self.elements.get("heading", [])
-        return str(headings[-1].heading.body) if headings else ""
+        bodies = [one.html.body for one in self.elements.get("html", [])]
+        found = re.findall(r"<h1>(.*?)</h1>", "".join(bodies))
+        return str(found[-1]) if found else ""
 
     def has_button(self, label: str) -> bool:
         """Whether the screen has this button."""

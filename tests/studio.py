@@ -9,7 +9,7 @@ LONG = 15_000
 
 def open_app(page: Page, app: RunningApp) -> None:
     page.goto(app.address)
-    expect(page.get_by_role("heading", level=2)).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
 
 
 def prompt_box(page: Page) -> Locator:
@@ -39,6 +39,8 @@ def expect_settled(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute(
         "data-test-script-state", "notRunning", timeout=LONG
     )
+    # Code of the page that is still on its way.
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=LONG)
 
 
 def choose(page: Page, label: str, value: str) -> None:

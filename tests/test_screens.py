@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -43,8 +44,17 @@ def labels(app: AppTest) -> set[str]:
     return {button.label for button in app.button}
 
 
-def texts(app: AppTest) -> list[str]:
-    return [text.value for text in app.text]
+def shown_as_typed(app: AppTest) -> list[str]:
+    return [code.value for code in app.code]
+
+
+def html(app: AppTest) -> str:
+    return "".join(element.proto.body for element in app.get("html"))
+
+
+def heading(app: AppTest) -> str:
+    (found,) = re.findall("<h1>(.*?)</h1>", html(app))
+    return str(found)
 
 
 def put_under_review(app: AppTest, prompt: str = "a fox") -> str:
@@ -69,11 +79,34 @@ def click(app: AppTest, label: str) -> AppTest:
 
 
 def test_the_first_screen_asks_for_a_prompt(app: AppTest) -> None:
-    assert app.header[0].value == "1. Generate Image"
-    assert app.text_area[0].label == "Enter image prompt"
+    assert heading(app) == "1. Generate Image"
+    assert app.text_area[0].label == "Prompt"
     assert app.text_area[0].placeholder
     assert app.text_area[0].proto.max_chars == 32_000
+    assert labels(app) == {"Generate Image", *state.EXAMPLES}
+
+
+def test_one_click_on_an_example_fills_the_box(app: AppTest) -> None:
+    for example in state.EXAMPLES:
+        click(app, example)
+        assert app.text_area[0].value == example
+    click(app, "Generate Image")
+    assert shown_as_typed(app) == [state.EXAMPLES[-1]]
+
+
+def test_examples_leave_a_persons_own_words_alone(app: AppTest) -> None:
+    # Typed, and clicked before the page knew of it.
+    app.text_area[0].set_value("my own words")
+    click(app, state.EXAMPLES[0])
+    assert app.text_area[0].value == "my own words"
     assert labels(app) == {"Generate Image"}
+
+
+def test_the_steps_say_where_one_is(app: AppTest) -> None:
+    put_under_review(app)
+    steps = re.findall("<li.*?</li>", html(app))
+    assert ["✓" in step for step in steps] == [True, False, False]
+    assert ['aria-current="step"' in step for step in steps] == [False, True, False]
 
 
 def test_an_empty_prompt_gets_a_friendly_word(app: AppTest) -> None:
@@ -86,8 +119,8 @@ def test_an_empty_prompt_gets_a_friendly_word(app: AppTest) -> None:
 def test_generate_leads_to_review_with_the_picture_of_the_demo_engine(app: AppTest) -> None:
     app.text_area[0].set_value("a fox in the snow")
     click(app, "Generate Image")
-    assert app.header[0].value == "2. Review Generated Image"
-    assert "a fox in the snow" in texts(app)
+    assert heading(app) == "2. Review Generated Image"
+    assert "a fox in the snow" in shown_as_typed(app)
     assert {"Approve", "Regenerate", "Generate Image", "Change Picture"} == labels(app)
     assert app.session_state["generated_image"]
     assert not app.warning
@@ -105,9 +138,9 @@ def test_regenerate_brings_another_picture_of_the_same_prompt(app: AppTest) -> N
 def test_approve_leads_to_the_result_and_its_download(app: AppTest) -> None:
     image = put_under_review(app, "a red fox")
     click(app, "Approve")
-    assert app.header[0].value == "3. Final Result"
+    assert heading(app) == "3. Final Result"
     assert app.session_state["final_result"] == image
-    assert "a red fox" in texts(app)
+    assert "a red fox" in shown_as_typed(app)
     (download,) = app.get("download_button")
     assert download.proto.label == "Download PNG"
     assert labels(app) == {"Back to review", "Start Over"}
@@ -117,14 +150,14 @@ def test_back_to_review_shows_the_picture_again(app: AppTest) -> None:
     put_under_review(app)
     click(app, "Approve")
     click(app, "Back to review")
-    assert app.header[0].value == "2. Review Generated Image"
+    assert heading(app) == "2. Review Generated Image"
 
 
 def test_start_over_leads_to_an_empty_first_screen(app: AppTest) -> None:
     put_under_review(app)
     click(app, "Approve")
     click(app, "Start Over")
-    assert app.header[0].value == "1. Generate Image"
+    assert heading(app) == "1. Generate Image"
     assert app.text_area[0].value == ""
     assert not app.session_state["attempts"]
     assert {"Reopen", "Clear recent pictures"} < labels(app)
@@ -135,22 +168,23 @@ def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -
     click(app, "Approve")
     click(app, "Start Over")
     click(app, "Reopen")
-    assert app.header[0].value == "2. Review Generated Image"
+    assert heading(app) == "2. Review Generated Image"
     assert app.session_state["generated_image"] == image
     click(app, "Approve")
     click(app, "Start Over")
     click(app, "Clear recent pictures")
-    assert labels(app) == {"Generate Image"}
+    assert labels(app) == {"Generate Image", *state.EXAMPLES}
 
 
 @pytest.mark.parametrize("prompt", [MARKDOWN, "two\nlines", "😀 ünïcödé", "x" * 5000])
 def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) -> None:
     put_under_review(app, prompt)
-    assert prompt in texts(app)
+    assert prompt in shown_as_typed(app)
     click(app, "Approve")
-    assert prompt in texts(app)
-    for element in [*app.markdown, *app.caption, *app.header, *app.warning]:
+    assert prompt in shown_as_typed(app)
+    for element in [*app.markdown, *app.caption, *app.warning]:
         assert prompt not in element.value
+    assert prompt not in html(app)
 
 
 def test_an_error_is_shown_once_and_gone_after_the_next_action(app: AppTest) -> None:

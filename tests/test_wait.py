@@ -387,7 +387,7 @@ def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
     empty = picture_of(page).bounding_box()
     first.set()
     expect(wait_view(page)).to_contain_text("First draft")
-    expect(page.get_by_alt_text("Draft of the picture")).to_be_visible()
+    expect(page.get_by_alt_text("Draft: a fox")).to_be_visible()
     draft = picture_of(page).bounding_box()
     second.set()
     expect_screen(page, "2. Review Generated Image")
@@ -404,7 +404,7 @@ def test_the_first_draft_is_on_screen_long_before_the_picture(
     prompt_box(page).fill("a fox")
     began = time.monotonic()
     button(page, "Generate Image").click()
-    expect(page.get_by_alt_text("Draft of the picture")).to_be_visible()
+    expect(page.get_by_alt_text("Draft: a fox")).to_be_visible()
     draft_after = time.monotonic() - began
     expect_screen(page, "2. Review Generated Image")
     assert draft_after <= 0.45 * (time.monotonic() - began)
@@ -424,16 +424,16 @@ def test_the_phases_the_clock_and_the_title_tell_how_it_goes(
         ],
     )
     open_app(page, api_app)
-    expect(page).to_have_title("Image generator")
+    expect(page).to_have_title("Image review")
     generate(page, "a fox")
     live = wait_view(page).get_by_role("status")
     expect(live).to_have_text("Rate-limited, trying again (2 of 3)")
-    expect(page).to_have_title("Working… · Image generator")
+    expect(page).to_have_title("Working… · Image review")
     for gate, words in zip(gates, ("Sketching", "First draft", "Second draft"), strict=True):
         expect(live).to_have_text(words)
         gate.set()
     expect_screen(page, "2. Review Generated Image")
-    expect(page).to_have_title("Ready · Image generator")
+    expect(page).to_have_title("Ready · Image review")
 
 
 def test_the_seconds_tick(page: Page, api_app: RunningApp, gate: Gate) -> None:

@@ -32,6 +32,11 @@ MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
 MAX_COUNT = 4
 MAX_REFERENCES = 16
+EXAMPLES = (
+    "A lighthouse by the sea at sunset",
+    "Snowy mountains above a quiet lake at dawn",
+    "A city by the water on a starry night",
+)
 
 DEFAULTS: Mapping[str, Any] = {
     "stage": "initial_input",
@@ -104,6 +109,17 @@ def take_changes(shared: Shared) -> dict[str, Any] | None:
     return snapshot
 
 
+def offers_examples(shared: Shared) -> bool:
+    """Return whether an example may fill the prompt box: not over a person's own words."""
+    return shared["task_input"].strip() in ("", *EXAMPLES)
+
+
+def use_example(shared: Shared, prompt: str) -> None:
+    """Put an example into the prompt box, unless a person's own words came there meanwhile."""
+    if offers_examples(shared):
+        shared["task_input"] = prompt
+
+
 def generate(shared: Shared, click_id: str) -> None:
     """Ask for pictures of the prompt in the box, unless some are on their way."""
     _ask(shared, click_id, shared["task_input"], shared["references"])
@@ -129,7 +145,7 @@ def change(shared: Shared, click_id: str) -> None:
 def make_missing(shared: Shared, click_id: str) -> None:
     """Ask once more for those pictures of the last request that did not come."""
     missing = shared["missing"]
-    if missing and click_id == shared["click_id"] and not shared["pending"]:
+    if _may_ask(shared, click_id) and missing:
         _clear_error(shared)
         _begin_request(shared, missing["wish"], missing["count"])
 
@@ -327,13 +343,17 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def _may_ask(shared: Shared, click_id: str) -> bool:
+    """Keep what was typed; clicks on one rendering of a button are one, and late ones are none."""
+    for key in WIDGET_KEYS:
+        shared[key] = shared[key]
+    return not shared["pending"] and click_id == shared["click_id"]
+
+
 def _ask(
     shared: Shared, click_id: str, prompt: str, images: tuple[str, ...] = (), parent: str = ""
 ) -> None:
-    for key in WIDGET_KEYS:
-        shared[key] = shared[key]
-    # Clicks on one rendering of a button are one click, and so are those that came too late.
-    if shared["pending"] or click_id != shared["click_id"]:
+    if not _may_ask(shared, click_id):
         return
     _clear_error(shared)
     if not prompt.strip():

@@ -1,0 +1,97 @@
+"""What axe finds, and what only a keyboard, a quiet screen or a narrow one shows."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.conftest import RunningApp
+from tests.images_server import ImagesServer
+from tests.states import BACKGROUNDS, STATES, WINDOWS, state_of
+from tests.studio import expect_settled, picture_of
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_in_either_theme(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, state: str
+) -> None:
+    with state_of(state, page, api_app, images_server):
+        for scheme, background in BACKGROUNDS.items():
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            expect(page.get_by_test_id("stApp")).to_have_css("background-color", background)
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("state", ["empty", "review-error", "comparison", "many-attempts", "final"])
+def test_no_window_is_too_narrow_and_none_scrolls_sideways(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, state: str
+) -> None:
+    with state_of(state, page, api_app, images_server):
+        for width, height in WINDOWS:
+            page.set_viewport_size({"width": width, "height": height})
+            expect(page.locator("html")).to_have_js_property("clientWidth", width)
+            # The side bar takes a moment to fold.
+            page.wait_for_function(FITS)
+
+
+@pytest.mark.parametrize("state", ["empty", "review", "final"])
+def test_whatever_the_tab_key_reaches_shows_that_it_has_the_focus(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, state: str
+) -> None:
+    with state_of(state, page, api_app, images_server):
+        page.emulate_media(reduced_motion="reduce")
+        reached = set()
+        page.get_by_role("link", name="Skip to main content").focus()
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(FOCUSED)
+            if not focused or focused["name"] in reached:
+                break
+            reached.add(focused["name"])
+            clip = focused["clip"]
+            seen = page.screenshot(clip=clip)
+            page.evaluate("document.activeElement.blur()")
+            assert page.screenshot(clip=clip) != seen, focused["name"]
+        assert reached >= MUST_REACH[state]
+
+
+FITS = """() => {
+    const main = document.querySelector("[data-testid=stMain]");
+    return main.scrollWidth <= main.clientWidth;
+}"""
+# What has the focus, and the place of it with some room around it.
+FOCUSED = """() => {
+    const one = document.activeElement;
+    if (one === document.body) return null;
+    one.scrollIntoView({block: "nearest"});
+    const box = one.getBoundingClientRect(), room = 6;
+    const x = Math.max(0, box.x - room), y = Math.max(0, box.y - room);
+    return {
+        name: (one.getAttribute("aria-label") || one.innerText || one.type).split("\\n")[0],
+        clip: {x, y, width: box.width + 2 * room, height: box.height + 2 * room},
+    };
+}"""
+MUST_REACH = {
+    "empty": {"Prompt", "Generate Image"},
+    "review": {"Approve", "Regenerate", "Download PNG", "Edit the prompt", "Generate Image"},
+    "final": {"Download PNG", "Back to review", "Start Over"},
+}
+
+
+def test_nothing_moves_where_a_person_wants_it_quiet(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    running = "document.getAnimations().filter(one => one.playState == 'running').length"
+    with state_of("trying-again", page, api_app, images_server):
+        assert page.evaluate(running) > 0
+        page.emulate_media(reduced_motion="reduce")
+        assert page.evaluate(running) == 0
+
+
+def test_pictures_are_named_by_their_prompts(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    with state_of("review", page, api_app, images_server):
+        expect_settled(page)
+        expect(picture_of(page)).to_have_attribute("alt", "A lighthouse by the sea at sunset")
+        assert page.locator("img:not([alt]), img[alt='']").count() == 0

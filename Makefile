@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run test check static format screenshots
+.PHONY: help run test check static format bench screenshots
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -24,6 +24,9 @@ check: static test  ## Check format, lint and types, and run all tests
 format: $(VENV)/test.ready  ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/test.ready  ## Measure speed against the least a page can do, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench
 
 screenshots: $(VENV)/test.ready  ## Make the pictures of the documents from the real app
 	$(BIN)/python -m tests.screenshots

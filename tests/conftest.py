@@ -52,22 +52,27 @@ def images_server(running_images_server: ImagesServer) -> ImagesServer:
 
 @dataclass(frozen=True)
 class RunningApp:
-    """The app in a process of its own."""
+    """The app in a process of its own, which was asked for at `began` (time.time)."""
 
     address: str
     process: subprocess.Popen[bytes]
     log: Path
+    began: float
 
 
 @contextmanager
-def run_app(log: Path, **environment: str) -> Iterator[RunningApp]:
-    """Start the app as the README says, on a free port, and stop it in the end."""
+def run_app(log: Path, script: str = "app.py", **environment: str) -> Iterator[RunningApp]:
+    """Start the app as the README says, on a free port, and stop it in the end.
+
+    `script` is another page to be started in its place.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true"]
     with log.open("wb") as out:
+        began = time.time()
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -78,7 +83,7 @@ def run_app(log: Path, **environment: str) -> Iterator[RunningApp]:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_until_healthy(address, log)
-            yield RunningApp(address, process, log)
+            yield RunningApp(address, process, log, began)
         finally:
             process.terminate()
             process.wait(10)
@@ -91,7 +96,7 @@ def _wait_until_healthy(address: str, log: Path) -> None:
             with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
                 return
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.01)
     raise AssertionError(f"The app did not start:\n{log.read_text()}")
 
 

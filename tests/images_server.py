@@ -59,7 +59,10 @@ Answer = Sequence[Step]
 
 @dataclass
 class Call:
-    """What the server saw of one call; `ended` is 'answered', 'dropped' or 'client left'."""
+    """What the server saw of one call; `ended` is 'answered', 'dropped' or 'client left'.
+
+    `step_at` is when its last step so far began (time.monotonic).
+    """
 
     path: str
     headers: dict[str, str]
@@ -67,6 +70,7 @@ class Call:
     began: float = field(default_factory=time.monotonic)
     ended: str = ""
     ended_at: float = 0.0
+    step_at: float = 0.0
 
     @property
     def wish(self) -> dict[str, Any]:
@@ -173,6 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         images = self.server.images
         try:
             for step in answer:
+                call.step_at = time.monotonic()
                 self._do(step)
             self.wfile.write(b"0\r\n\r\n")
             images.end(call, "answered")

@@ -1,0 +1,218 @@
+"""Measure the app against its yardsticks, and write the table: `make bench`."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.bench import pages, server
+from tests.bench.report import Row, in_seconds, percentile, ratio, table, write
+from tests.bench.world import BenchServer, picture_bytes
+from tests.browser import ARGS, find_system_browser
+from tests.conftest import ROOT, RunningApp, run_app
+from utils.state import MAX_ATTEMPTS
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+APP, BARE_PAGE = "app.py", "tests/bench/bare_page.py"
+SHORT, FIXED, LONG = 0.1, 2.0, 6.0
+
+
+class Bench:
+    """The measurements, each of which returns rows of the table."""
+
+    def __init__(self, api: BenchServer, folder: Path) -> None:
+        self.api = api
+        self.folder = folder
+
+    @contextmanager
+    def run(self, script: str = APP) -> Iterator[RunningApp]:
+        """A page in a process that nobody has used."""
+        log = self.folder / script.replace("/", "-")
+        with run_app(log, script, **self.api.environment) as app:
+            yield app
+
+    def start(self, browser: Browser, repetitions: int = 7) -> list[Row]:
+        """From the command to a page that can be used; and the first load in another browser."""
+        starts: dict[str, list[float]] = {APP: [], BARE_PAGE: []}
+        loads: dict[str, list[float]] = {APP: [], BARE_PAGE: []}
+        for _ in range(repetitions):
+            for script in (APP, BARE_PAGE):
+                with self.run(script) as app:
+                    with pages.new_page(browser) as page:
+                        starts[script].append(pages.load(page, app)[1] - app.began)
+                    for _ in range(2):
+                        with pages.new_page(browser) as page:
+                            began, usable = pages.load(page, app)
+                            loads[script].append(usable - began)
+        return [
+            ratio(what, median(times[APP]), median(times[BARE_PAGE]), 1.1, "the bare page")
+            for what, times in (
+                ("start: `streamlit run` to a usable page", starts),
+                ("first load in a browser", loads),
+            )
+        ]
+
+    def wait(self, browser: Browser, repetitions: int = 15) -> list[Row]:
+        """One wait after another, on either page in turn, each in a browser that knows nothing."""
+        self.api.latency = FIXED
+        waits: dict[str, list[pages.Wait]] = {APP: [], BARE_PAGE: []}
+        approvals = []
+        with self.run(APP) as app, self.run(BARE_PAGE) as bare_page:
+            for number in range(repetitions + 1):
+                for script, running in ((APP, app), (BARE_PAGE, bare_page)):
+                    with pages.new_page(browser) as page:
+                        sockets = pages.sockets_of(page)
+                        pages.load(page, running)
+                        prompt = f"{script} {number}"
+                        waits[script].append(
+                            pages.wait_for_picture(page, running, self.api, prompt)
+                        )
+                        if script == APP:
+                            approvals.append(pages.bytes_of_approval(page, sockets))
+        # The first of each pays for what its server loads late.
+        ours, theirs = waits[APP][1:], waits[BARE_PAGE][1:]
+        shares = [one.first_draft / one.whole for one in ours if one.first_draft]
+        assert len(shares) == repetitions, "a draft was never seen"
+        draft = median(one.first_draft or 0.0 for one in ours)
+        whole = median(one.whole for one in ours)
+        script_cpu = server.cpu_of_script(self.api, repetitions)
+        return [
+            ratio(
+                "lag: picture sent to picture and decision on screen",
+                median(one.lag for one in ours),
+                median(one.lag for one in theirs),
+                0.75,
+                "the bare page",
+            ),
+            Row(
+                "first picture: share of the wait",
+                in_seconds(draft),
+                f"{in_seconds(whole)}, the whole wait",
+                100 * median(shares),
+                40,
+                "%",
+            ),
+            Row(
+                "websocket bytes of Approve, both ways",
+                f"{max(approvals)} bytes",
+                "",
+                max(approvals) / 1000,
+                5,
+                "kB",
+            ),
+            ratio(
+                "CPU of one picture with two drafts",
+                sum(one.cpu for one in ours) / repetitions,
+                script_cpu,
+                1.5,
+                "a script with the SDK",
+            ),
+        ]
+
+    def several(self, browser: Browser, repetitions: int = 7) -> list[Row]:
+        """Four pictures at once, and one."""
+        self.api.latency = FIXED
+        times: dict[int, list[float]] = {4: [], 1: []}
+        with self.run() as app:
+            for number in range(repetitions + 1):
+                for pictures, seconds in times.items():
+                    with pages.new_page(browser) as page:
+                        pages.load(page, app)
+                        prompt = f"{pictures} of {number}"
+                        seconds.append(pages.wait_for_several(page, self.api, prompt, pictures))
+        return [ratio("four pictures", median(times[4][1:]), median(times[1][1:]), 1.15, "one")]
+
+    def reruns(self) -> list[Row]:
+        """The review screen with all the attempts there can be, and with one."""
+        self.api.latency = SHORT
+        with self.run() as app:
+            many, one = asyncio.run(server.seconds_of_reruns(app, MAX_ATTEMPTS, 40))
+        return [ratio(f"a rerun with {MAX_ATTEMPTS} attempts", many, one, 1.2, "with one")]
+
+    def memory(self, reruns: int = 200) -> list[Row]:
+        """Sessions with some pictures each."""
+        self.api.latency = SHORT
+        with self.run() as app:
+            new, old = asyncio.run(server.bytes_of_memory(app, 8, 4, reruns))
+        picture = len(picture_bytes("")) / 1e6
+        return [
+            Row(
+                "memory of a session",
+                f"{4 * picture * new:.1f} MB",
+                f"{4 * picture:.1f} MB, its 4 pictures",
+                new,
+                2.5,
+            ),
+            Row(
+                f"memory after {reruns} reruns",
+                f"{4 * picture * old:.1f} MB",
+                "before them",
+                old / new,
+                1.05,
+            ),
+        ]
+
+    def sessions(self) -> list[Row]:
+        """Sessions that all click within a second."""
+        with self.run() as app:
+            self.api.latency = SHORT
+            asyncio.run(server.lags(app, self.api, "warm-up", 2))
+            self.api.latency = LONG
+            alone = [asyncio.run(server.lags(app, self.api, f"alone {n}", 1))[0] for n in range(5)]
+            few = asyncio.run(server.lags(app, self.api, "of 50", 50))
+            self.api.latency = FIXED
+            many = asyncio.run(server.lags(app, self.api, "of 200", 200))
+        return [
+            ratio(
+                "lag of 50 sessions, 95th percentile",
+                percentile(few, 0.95),
+                median(alone),
+                5,
+                "one alone",
+            ),
+            Row(
+                "pictures lost or wrong, of 50 and 200 sessions",
+                f"lag at 200: {in_seconds(percentile(many, 0.95))}",
+                "",
+                250 - len(few) - len(many),
+                0,
+                "lost",
+            ),
+        ]
+
+    def waiting(self) -> list[Row]:
+        """Sessions that do nothing but wait."""
+        with self.run() as app:
+            cores = asyncio.run(server.cores_of_waiting(app, self.api, 100, 10))
+        return [Row("CPU of 100 sessions that wait", f"{cores:.2f} cores", "", cores, 0.5, "cores")]
+
+
+def main() -> None:
+    """Measure everything, write the table, and say by the exit code whether every goal is met."""
+    began = time.monotonic()
+    with TemporaryDirectory() as folder, BenchServer() as api:
+        bench = Bench(api, Path(folder))
+        rows: list[Row] = []
+        with (
+            sync_playwright() as playwright,
+            playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS) as browser,
+        ):
+            rows += [*bench.wait(browser), *bench.start(browser), *bench.several(browser)]
+            chromium = browser.version
+        rows += [*bench.reruns(), *bench.memory(), *bench.sessions(), *bench.waiting()]
+    made = table(rows, chromium)
+    write(DOCUMENT, made)
+    print(made)
+    print(f"\nTook {time.monotonic() - began:.0f} s.")
+    missed = [row.what for row in rows if not row.is_met]
+    sys.exit(f"Missed: {'; '.join(missed)}" if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

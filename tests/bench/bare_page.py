@@ -1,0 +1,14 @@
+"""The yardstick: the least that a Streamlit page can do to show one generated picture."""
+
+import base64
+
+import streamlit as st
+from openai import OpenAI
+
+prompt = st.text_area("Enter image prompt")
+if st.button("Generate Image"):
+    answer = OpenAI().images.generate(model="gpt-image-2.5-flare", prompt=prompt)
+    image = (answer.data or [])[0].b64_json or ""
+    # The server's own bytes, as in the app: left to itself, Streamlit would make a JPEG of them.
+    st.image(base64.b64decode(image), output_format="PNG")
+    st.button("Approve")

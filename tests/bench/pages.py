@@ -1,0 +1,184 @@
+"""What a person sees, by the page's own clock: whatever a frame shows anew is noted."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, Page, WebSocket, expect
+
+from tests.bench.world import DRAFT_SIZE, SIZE, BenchServer, cpu_seconds, picture_bytes, sent_at
+from tests.conftest import RunningApp
+from tests.studio import LONG, button, choose, expect_settled, generate
+from utils.pictures import THUMBNAIL
+
+# A locator's own waiting looks up to half a second apart, and would hide all that is measured.
+NOTE_EACH_FRAME = """
+    window.noted = [];
+    addEventListener("click", () => noted.push({at: Date.now(), click: true}), true);
+    let last = "";
+    const shown = (element) => element.getClientRects().length > 0;
+    const look = () => {
+        const buttons = [...document.querySelectorAll("button:enabled")].filter(shown);
+        const pictures = [...document.images].filter((one) => one.complete && shown(one));
+        const frame = {
+            buttons: buttons.map((one) => one.textContent),
+            boxes: [...document.querySelectorAll("textarea:enabled")].filter(shown).length,
+            pictures: pictures.map((one) => [one.src, one.naturalWidth]),
+        };
+        if (JSON.stringify(frame) !== last) {
+            last = JSON.stringify(frame);
+            noted.push({at: Date.now(), ...frame});
+        }
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+"""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the page showed from `at` (seconds) on: buttons and boxes in use, complete pictures."""
+
+    at: float
+    buttons: tuple[str, ...]
+    boxes: int
+    pictures: tuple[tuple[str, int], ...]
+
+    def has_button(self, label: str) -> bool:
+        return any(label in button for button in self.buttons)
+
+    def has_picture(self, address: str) -> bool:
+        return any(address == shown for shown, _ in self.pictures)
+
+    def count_wide(self, width: int) -> int:
+        return sum(width == one for _, one in self.pictures)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a person can type a prompt and click."""
+        return self.boxes > 0 and self.has_button("Generate Image")
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One wait for a picture; all but `cpu` in seconds on screen, after the click or the API."""
+
+    lag: float
+    first_draft: float | None
+    whole: float
+    cpu: float
+
+
+@contextmanager
+def new_page(browser: Browser) -> Iterator[Page]:
+    """A page of a browser that has seen nothing yet."""
+    with browser.new_context(viewport={"width": 1366, "height": 768}) as context:
+        context.add_init_script(NOTE_EACH_FRAME)
+        yield context.new_page()
+
+
+def sockets_of(page: Page) -> list[WebSocket]:
+    """Return a list that fills with the page's websockets."""
+    sockets: list[WebSocket] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    return sockets
+
+
+def frames(page: Page) -> tuple[float, list[Frame]]:
+    """Return when the last click was, and all frames since."""
+    noted: list[dict[str, Any]] = page.evaluate("noted")
+    clicks = [index for index, note in enumerate(noted) if "click" in note]
+    clicked, since = (noted[clicks[-1]]["at"], noted[clicks[-1] + 1 :]) if clicks else (0, noted)
+    return clicked / 1000, [
+        Frame(
+            note["at"] / 1000,
+            tuple(note["buttons"]),
+            note["boxes"],
+            tuple((address, width) for address, width in note["pictures"]),
+        )
+        for note in since
+        if "click" not in note
+    ]
+
+
+def first_time(seen: list[Frame], there: Callable[[Frame], bool]) -> float:
+    """Return when something was on screen for the first time."""
+    times = [frame.at for frame in seen if there(frame)]
+    assert times, f"never seen; in the end: {seen[-1] if seen else 'nothing'}"
+    return times[0]
+
+
+def load(page: Page, app: RunningApp) -> tuple[float, float]:
+    """Open the page; return when it began to load, and when it could be used."""
+    page.goto(app.address)
+    expect(button(page, "Generate Image")).to_be_enabled(timeout=LONG)
+    expect_settled(page)
+    _, seen = frames(page)
+    return page.evaluate("performance.timeOrigin") / 1000, first_time(seen, lambda f: f.is_usable)
+
+
+def wait_for_picture(page: Page, app: RunningApp, server: BenchServer, prompt: str) -> Wait:
+    """Generate on a page that is open, and check that the picture on screen is the server's."""
+    cpu = cpu_seconds(app.process.pid)
+    generate(page, prompt)
+    expect(button(page, "Approve")).to_be_enabled(timeout=LONG)
+    expect_settled(page)
+    page.wait_for_function(
+        "width => noted.at(-1).pictures?.some((one) => one[1] == width)", arg=SIZE
+    )
+    cpu = cpu_seconds(app.process.pid) - cpu
+    address = largest_picture(page)
+    assert page.request.get(address).body() == picture_bytes(prompt)
+    clicked, seen = frames(page)
+    done = first_time(seen, lambda f: f.has_picture(address) and f.has_button("Approve"))
+    drafts = [frame.at for frame in seen if frame.count_wide(DRAFT_SIZE)]
+    return Wait(
+        lag=done - sent_at(server.call_of(prompt)),
+        first_draft=drafts[0] - clicked if drafts else None,
+        whole=done - clicked,
+        cpu=cpu,
+    )
+
+
+def largest_picture(page: Page) -> str:
+    """Return the address of the picture that takes most room on the page."""
+    return str(
+        page.evaluate("[...document.images].sort((a, b) => b.clientWidth - a.clientWidth)[0].src")
+    )
+
+
+def bytes_of_approval(page: Page, sockets: list[WebSocket]) -> int:
+    """Approve the picture under review; return the bytes over the websocket, both ways."""
+    counted: list[int] = []
+
+    def count(payload: str | bytes) -> None:
+        counted.append(len(payload))
+
+    for socket in sockets:
+        socket.on("framereceived", count)
+        socket.on("framesent", count)
+    button(page, "Approve").click()
+    expect(button(page, "Start Over")).to_be_enabled(timeout=LONG)
+    expect_settled(page)
+    assert counted
+    return sum(counted)
+
+
+def wait_for_several(page: Page, server: BenchServer, prompt: str, pictures: int) -> float:
+    """Ask for pictures; return the seconds from the click until all are in the strip."""
+    if pictures > 1:
+        choose(page, "Pictures at a time", str(pictures))
+    generate(page, prompt)
+    page.wait_for_function(
+        "([width, n]) => noted.at(-1).pictures?.filter((one) => one[1] == width).length == n",
+        arg=[THUMBNAIL, pictures],
+    )
+    expect_settled(page)
+    assert len([call for call in server.calls if call.wish["prompt"] == prompt]) == pictures
+    assert page.request.get(largest_picture(page)).body() == picture_bytes(prompt)
+    clicked, seen = frames(page)
+    return (
+        first_time(seen, lambda f: f.count_wide(THUMBNAIL) == pictures and f.has_button("Approve"))
+        - clicked
+    )

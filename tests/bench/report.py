@@ -1,0 +1,80 @@
+"""The table of docs/benchmarks.md: what was measured, against what, and whether it is enough."""
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+BEGIN = "<!-- made by `make bench`, from here -->"
+END = "<!-- to here -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: `value` is to be at most `goal`, both in `unit` (x, %, kB, cores, lost)."""
+
+    what: str
+    ours: str
+    against: str
+    value: float
+    goal: float
+    unit: str = "x"
+
+    @property
+    def is_met(self) -> bool:
+        return self.value <= self.goal
+
+    def in_markdown(self) -> str:
+        result = "met" if self.is_met else "**missed**"
+        value, goal = _with_unit(self.value, self.unit), _with_unit(self.goal, self.unit)
+        return f"| {self.what} | {self.ours} | {self.against} | {value} | {goal} | {result} |"
+
+
+def ratio(what: str, ours: float, theirs: float, goal: float, yardstick: str) -> Row:
+    """Return a row of seconds against seconds, of which neither can be nothing."""
+    assert ours > 0, what
+    assert theirs > 0, what
+    return Row(what, in_seconds(ours), f"{in_seconds(theirs)}, {yardstick}", ours / theirs, goal)
+
+
+def in_seconds(seconds: float) -> str:
+    """Return seconds as a person reads them."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that at least `share` of the values (0 to 1) do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def table(rows: Sequence[Row], browser: str) -> str:
+    """Return the part of the document that the command writes."""
+    head = ["| what | the app | against | result | at most | |", "| --- " * 6 + "|"]
+    return "\n".join([_machine(browser), "", *head, *[row.in_markdown() for row in rows]])
+
+
+def write(path: Path, made: str) -> None:
+    """Put `made` between the marks of a document, and leave the rest of it as it is."""
+    text = path.read_text()
+    assert BEGIN in text, f"{path} does not say where the table goes"
+    between = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
+    path.write_text(between.sub(lambda _: f"\n\n{made}\n\n", text))
+
+
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.2f}x" if unit == "x" else f"{value:.3g} {unit}"
+
+
+def _machine(browser: str) -> str:
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return (
+        f"Measured on {date.today().isoformat()}: {os.cpu_count()} cores "
+        f"({model[1] if model else platform.machine()}), Linux {platform.release()}, "
+        f"Python {platform.python_version()}, Streamlit {version('streamlit')}, "
+        f"openai {version('openai')}, Chromium {browser}."
+    )

@@ -1,12 +1,21 @@
 import base64
 import io
+import sys
 
 import pytest
 from PIL import Image
 
 from tests.images_server import picture
 from utils import pictures
-from utils.pictures import NotAPictureError, blank_picture, check_picture, decode, file_name
+from utils.pictures import (
+    THUMBNAIL,
+    NotAPictureError,
+    blank_picture,
+    check_picture,
+    decode,
+    file_name,
+    thumbnail,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +74,24 @@ def test_a_picture_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch)
 )
 def test_a_file_name_is_made_from_the_prompt(prompt: str, name: str) -> None:
     assert file_name(prompt, "png") == name
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "I;16"])
+@pytest.mark.parametrize("size", [(10, 300), (72, 72), (640, 480)])
+def test_a_thumbnail_is_small_and_square(mode: str, size: tuple[int, int]) -> None:
+    out = io.BytesIO()
+    Image.new(mode, size).save(out, "PNG")
+    image = base64.b64encode(out.getvalue()).decode()
+    with Image.open(io.BytesIO(thumbnail(image))) as opened:
+        assert opened.size == (THUMBNAIL, THUMBNAIL)
+
+
+def test_no_cache_keeps_a_picture_alive() -> None:
+    image = picture("kept by nobody")
+    before = sys.getrefcount(image)
+    check_picture(image)
+    thumbnail(image)
+    assert sys.getrefcount(image) == before
 
 
 def test_a_blank_picture_holds_the_place_of_one_to_come() -> None:

@@ -1,7 +1,6 @@
 """Pictures as they come from an API: checked once, then handed on untouched."""
 
 import base64
-import binascii
 import io
 import re
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 # By hash: a cache must not keep alive the pictures of sessions that are over.
+_decoded: LRUCache[int, bytes] = LRUCache(32 * 1024 * 1024, getsizeof=len)
 _thumbnails: LRUCache[int, bytes] = LRUCache(1024)
 _lock = Lock()
 
@@ -53,8 +53,7 @@ def check_picture(image: str, usage: dict[str, Any] | None = None) -> Picture:
     if len(image) > MAX_BYTES * 4 / 3:
         raise NotAPictureError("too many bytes")
     try:
-        data = base64.b64decode(image, validate=True)
-        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+        with Image.open(io.BytesIO(decode(image)), formats=list(FORMATS)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NotAPictureError("too many pixels")
             opened.load()
@@ -64,7 +63,7 @@ def check_picture(image: str, usage: dict[str, Any] | None = None) -> Picture:
             return Picture(
                 image, FORMATS[str(opened.format)], opened.width, opened.height, usage or {}
             )
-    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise NotAPictureError(type(exc).__name__) from exc
 
 
@@ -75,9 +74,14 @@ def extension_of(data: bytes) -> str:
     return "webp" if data[8:12] == b"WEBP" else "png"
 
 
+@cached(_decoded, key=hash, lock=_lock)
 def decode(image: str) -> bytes:
-    """Return the bytes of a base64 picture, exactly as the API sent them."""
-    return base64.b64decode(image)
+    """Return the bytes of a base64 picture, exactly as the API sent them.
+
+    What is asked for again soon is the same object, wherever it is used. Raises ValueError where
+    it is no base64.
+    """
+    return base64.b64decode(image, validate=True)
 
 
 def file_name(prompt: str, extension: str) -> str:

@@ -61,13 +61,16 @@ class WaitView:
     its phase, which screen readers are told, and a bar; and a clock, which would flood them.
     """
 
-    def __init__(self, canvas: DeltaGenerator, prompt: str, waiting: Sequence[bool]) -> None:
+    def __init__(
+        self, canvas: DeltaGenerator, decision: DeltaGenerator | None, pending: Mapping[str, Any]
+    ) -> None:
         self.canvas = canvas
-        self.prompt = prompt
+        self.decision = decision
+        self.prompt = pending["prompt"]
         # A row for each picture, also for those that are there: what a run does not replace
         # stays on the page until the run ends.
-        rows = [(st.empty(), st.empty()) for _ in waiting]
-        self.rows = [row for row, is_waiting in zip(rows, waiting, strict=True) if is_waiting]
+        rows = {request_id: (st.empty(), st.empty()) for request_id in pending["asked"]}
+        self.rows = [rows[request_id] for request_id in pending["waiting"]]
         self.clock = st.empty()
         self.shown: dict[object, object] = {}
 
@@ -84,6 +87,15 @@ class WaitView:
 
     def _show_draft(self, image: str) -> None:
         show_image(self.canvas, image, alt=f"Draft: {self.prompt}")
+
+    def finish(self) -> None:
+        """Show the first picture and the decision at once; the next run brings the rest."""
+        shared = st.session_state
+        if self.decision and shared.stage == "user_feedback":
+            attempt = state.find_attempt(shared, shared.selected)
+            show_image(self.canvas, attempt["image"], alt=attempt["prompt"])
+            with self.decision:
+                render_decision(attempt)
 
     def _show(self, place: object, value: Any, show: Callable[[Any], object]) -> None:
         if place not in self.shown or self.shown[place] != value:
@@ -142,8 +154,8 @@ def render_initial_input() -> WaitView | None:
     canvas.image(blank, width="stretch", alt="Your picture will appear here")
     with side:
         # Empty, so that what follows has the same place here and on the review screen.
-        st.container(key="decision")
-        view = render_wait(canvas)
+        decision = st.container(horizontal=True, gap="xsmall", key="decision")
+        view = render_wait(canvas, decision)
         render_prompt_box("Prompt", "task_input", state.generate, primary=True)
         render_error()
         render_examples()
@@ -165,11 +177,7 @@ def render_user_feedback() -> WaitView | None:
         show_image(canvas, attempt["image"], alt=attempt["prompt"])
     with side:
         with st.container(horizontal=True, gap="xsmall", key="decision"):
-            st.button(
-                "Approve", type="primary", shortcut="A", on_click=state.approve, args=(shared,)
-            )
-            click_button("Regenerate", state.regenerate, shortcut="G")
-            render_download(attempt, primary=False)
+            render_decision(attempt)
         view = render_wait(canvas)
         render_error()
         render_prompt(attempt["prompt"])
@@ -494,6 +502,14 @@ def render_recent() -> None:
     st.button("Clear recent pictures", on_click=state.forget_recent, args=(shared,))
 
 
+def render_decision(attempt: Mapping[str, Any]) -> None:
+    """Offer what can be done with the picture under review."""
+    shared = st.session_state
+    st.button("Approve", type="primary", shortcut="A", on_click=state.approve, args=(shared,))
+    click_button("Regenerate", state.regenerate, shortcut="G")
+    render_download(attempt, primary=False)
+
+
 def render_download(attempt: Mapping[str, Any], *, primary: bool) -> None:
     """Hand out the API's own bytes."""
     st.download_button(
@@ -550,7 +566,7 @@ def render_facts(attempt: Mapping[str, Any]) -> None:
         st.info(f"The server would not take {names} that you chose, and made its own choice.")
 
 
-def render_wait(canvas: DeltaGenerator) -> WaitView | None:
+def render_wait(canvas: DeltaGenerator, decision: DeltaGenerator | None = None) -> WaitView | None:
     """Offer Cancel while a picture is made, and return the view of what is known about it."""
     # The place is there even when it is empty: what moves to another place is built anew.
     place = st.container(key="wait")
@@ -558,10 +574,8 @@ def render_wait(canvas: DeltaGenerator) -> WaitView | None:
     if not pending:
         return None
     with place:
-        waiting = [request_id in pending["waiting"] for request_id in pending["asked"]]
         # Once a picture of the request is there, the canvas is for looking at it.
-        place_of_draft = st.empty() if pending["received"] else canvas
-        view = WaitView(place_of_draft, pending["prompt"], waiting)
+        view = WaitView(st.empty() if pending["received"] else canvas, decision, pending)
         st.button("Cancel", shortcut="Esc", on_click=cancel, args=(pending["waiting"],))
     return view
 
@@ -633,6 +647,7 @@ def main() -> None:
         browser_memory.remember(token, changes)
     if view:
         create_generation_flow(view).run(shared)
+        view.finish()
         st.rerun()
 
 

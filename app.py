@@ -204,7 +204,8 @@ def render_final() -> WaitView | None:
             render_download(attempt, primary=True)
             st.button("Back to review", shortcut="B", on_click=state.back_to_review, args=(shared,))
             st.button("Start Over", on_click=start_over)
-        view = render_wait(st.empty())
+        # Rarely is anything on its way here, so no room is kept for it.
+        view = render_wait(st.empty()) if shared.pending else None
         render_error()
         render_prompt(attempt["prompt"])
         render_facts(attempt)

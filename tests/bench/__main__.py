@@ -37,7 +37,7 @@ class Bench:
         with run_app(log, script, **self.api.environment) as app:
             yield app
 
-    def start(self, browser: Browser, repetitions: int = 7) -> list[Row]:
+    def start(self, browser: Browser, repetitions: int = 5) -> list[Row]:
         """From the command to a page that can be used; and the first load in another browser."""
         starts: dict[str, list[float]] = {APP: [], BARE_PAGE: []}
         loads: dict[str, list[float]] = {APP: [], BARE_PAGE: []}
@@ -58,7 +58,7 @@ class Bench:
             )
         ]
 
-    def wait(self, browser: Browser, repetitions: int = 15) -> list[Row]:
+    def wait(self, browser: Browser, repetitions: int = 11) -> list[Row]:
         """One wait after another, on either page in turn, each in a browser that knows nothing."""
         self.api.latency = FIXED
         waits: dict[str, list[pages.Wait]] = {APP: [], BARE_PAGE: []}
@@ -115,7 +115,7 @@ class Bench:
             ),
         ]
 
-    def several(self, browser: Browser, repetitions: int = 7) -> list[Row]:
+    def several(self, browser: Browser, repetitions: int = 5) -> list[Row]:
         """Four pictures at once, and one."""
         self.api.latency = FIXED
         times: dict[int, list[float]] = {4: [], 1: []}

@@ -109,10 +109,20 @@ def first_time(seen: list[Frame], there: Callable[[Frame], bool]) -> float:
     return times[0]
 
 
+def expect_noted(page: Page, label: str, condition: str) -> None:
+    """Wait until a frame has been noted that has this button and meets a condition on `frame`."""
+    page.wait_for_function(
+        "(label) => { const frame = noted.at(-1); return frame?.buttons"
+        f" && frame.buttons.some((one) => one.includes(label)) && {condition}; }}",
+        arg=label,
+        timeout=LONG,
+    )
+
+
 def load(page: Page, app: RunningApp) -> tuple[float, float]:
     """Open the page; return when it began to load, and when it could be used."""
     page.goto(app.address)
-    expect(button(page, "Generate Image")).to_be_enabled(timeout=LONG)
+    expect_noted(page, "Generate Image", "frame.boxes > 0")
     expect_settled(page)
     _, seen = frames(page)
     return page.evaluate("performance.timeOrigin") / 1000, first_time(seen, lambda f: f.is_usable)
@@ -122,13 +132,12 @@ def wait_for_picture(page: Page, app: RunningApp, server: BenchServer, prompt: s
     """Generate on a page that is open, and check that the picture on screen is the server's."""
     cpu = cpu_seconds(app.process.pid)
     generate(page, prompt)
-    expect(button(page, "Approve")).to_be_enabled(timeout=LONG)
+    expect_noted(page, "Approve", f"frame.pictures.some((one) => one[1] == {SIZE})")
     expect_settled(page)
-    page.wait_for_function(
-        "width => noted.at(-1).pictures?.some((one) => one[1] == width)", arg=SIZE
-    )
     cpu = cpu_seconds(app.process.pid) - cpu
     address = largest_picture(page)
+    seen_in = f"frame.pictures.some((one) => one[0] == '{address}')"
+    expect_noted(page, "Approve", seen_in)
     assert page.request.get(address).body() == picture_bytes(prompt)
     clicked, seen = frames(page)
     done = first_time(seen, lambda f: f.has_picture(address) and f.has_button("Approve"))

@@ -61,10 +61,12 @@ class RunningApp:
 
 
 @contextmanager
-def run_app(log: Path, script: str = "app.py", **environment: str) -> Iterator[RunningApp]:
+def run_app(
+    log: Path, script: str = "app.py", folder: Path | str = ROOT, **environment: str
+) -> Iterator[RunningApp]:
     """Start the app as the README says, on a free port, and stop it in the end.
 
-    `script` is another page to be started in its place.
+    `script` is another page to be started in its place, and `folder` another copy of the project.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -75,7 +77,7 @@ def run_app(log: Path, script: str = "app.py", **environment: str) -> Iterator[R
         began = time.time()
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=clean | environment | {"STREAMLIT_SERVER_PORT": str(port)},
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -16,6 +16,7 @@ from tests.studio import (
     picture_of,
     prompt_box,
 )
+from utils.state import EXAMPLES
 
 NASTY = (
     "# heading\n**bold** `code` <b onmouseover=alert(1)>tag</b> <img src=x onerror=alert(1)>\n"
@@ -65,6 +66,15 @@ def test_the_whole_journey_on_the_demo_engine(
     expect_screen(page, "1. Generate Image")
     expect(prompt_box(page)).to_have_value("")
     assert strange_requests == []
+
+
+def test_three_clicks_lead_to_an_approved_picture(page: Page, demo_app: RunningApp) -> None:
+    open_app(page, demo_app)
+    button(page, EXAMPLES[0]).click()
+    button(page, "Generate Image").click()
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect(picture_of(page)).to_have_attribute("alt", EXAMPLES[0])
 
 
 def test_the_whole_journey_on_an_images_api_server(

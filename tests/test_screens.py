@@ -11,8 +11,10 @@ from tests.images_server import picture
 from utils import state
 from utils.demo_engine import DemoTransport
 from utils.errors import CANCELLED
+from utils.image_api import TRANSPORTS
 from utils.jobs import Jobs
 from utils.pictures import check_picture
+from utils.settings import DEMO_MODEL
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 
@@ -25,7 +27,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr("utils.jobs.jobs", table)
     monkeypatch.setattr("utils.catalogue.jobs", table)
     monkeypatch.setattr("utils.catalogue._asked", {})
-    monkeypatch.setattr("utils.image_api.DemoTransport", partial(DemoTransport, pace=0))
+    monkeypatch.setitem(TRANSPORTS, DEMO_MODEL, partial(DemoTransport, pace=0))
     yield table
     table.stop()
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from cachetools import LRUCache
-from httpx2 import TransportError
+from httpx2 import AsyncBaseTransport, TransportError
 from openai import (
     AsyncAPIResponse,
     AsyncOpenAI,
@@ -36,10 +36,12 @@ from utils.errors import (
 from utils.fetch import bounded, fetch_picture
 from utils.models import ListedModel, count, is_image_model
 from utils.pictures import MIME, NotAPictureError, Picture, check_picture, extension_of
-from utils.settings import Engine, get_settings
+from utils.settings import DEMO_MODEL, Engine, get_settings
 
 logger = logging.getLogger(__name__)
 
+# The engines that answer in this process, by model; all others are reached by their address.
+TRANSPORTS: dict[str, Callable[[], AsyncBaseTransport]] = {DEMO_MODEL: DemoTransport}
 CONNECT_SECONDS = 10.0
 DRAFTS = {"stream": True, "partial_images": 2}
 FAILURES = (OpenAIError, TransportError, TimeoutError, NotAPictureError, ImageError)
@@ -245,7 +247,7 @@ async def _read_plain(body: bytes, engine: Engine) -> Picture:
 async def _read_item(item: Mapping[str, Any], usage: object, engine: Engine) -> Picture:
     image, url = item.get("b64_json"), item.get("url")
     if not image and isinstance(url, str):
-        http = _http_client(get_running_loop(), engine.is_demo)
+        http = _http_client(get_running_loop(), engine)
         image = url if url.startswith("data:") else await fetch_picture(url, engine, http)
     if not isinstance(image, str):
         raise ImageError(NO_PICTURE)
@@ -277,16 +279,19 @@ def _authorization(engine: Engine) -> dict[str, str | Omit]:
 def _client(engine: Engine) -> AsyncOpenAI:
     return AsyncOpenAI(
         api_key=engine.api_key or "none",
-        base_url=engine.base_url or "http://demo.invalid/v1",
-        http_client=_http_client(get_running_loop(), engine.is_demo),
+        base_url=engine.base_url or "http://in-process.invalid/v1",
+        http_client=_http_client(get_running_loop(), engine),
         max_retries=0,
     )
 
 
+def _http_client(loop: AbstractEventLoop, engine: Engine) -> DefaultAsyncHttpxClient:
+    return _shared_http_client(loop, None if engine.base_url else engine.model)
+
+
 @cache
-def _http_client(loop: AbstractEventLoop, is_demo: bool) -> DefaultAsyncHttpxClient:
+def _shared_http_client(loop: AbstractEventLoop, model: str | None) -> DefaultAsyncHttpxClient:
     """Share the connections, and the costly TLS set-up, between all calls of a loop."""
     limits = Timeout(get_settings().image_timeout, connect=CONNECT_SECONDS)
-    if is_demo:
-        return DefaultAsyncHttpxClient(transport=DemoTransport(), timeout=limits)
-    return DefaultAsyncHttpxClient(timeout=limits)
+    transport = TRANSPORTS[model]() if model else None
+    return DefaultAsyncHttpxClient(transport=transport, timeout=limits)

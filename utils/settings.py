@@ -38,8 +38,8 @@ class Settings(BaseSettings):
 class Engine:
     """Who makes the pictures.
 
-    `base_url` is None for the built-in demo engine, and `api_key` is None for a server that
-    needs none.
+    `base_url` is None for an engine in this process, such as the built-in demo engine, and
+    `api_key` is None for a server that needs none.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Engine:
     @property
     def is_demo(self) -> bool:
         """True where no AI model is at work."""
-        return self.base_url is None
+        return self.base_url is None and self.model == DEMO_MODEL
 
 
 @cache

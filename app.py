@@ -47,10 +47,7 @@ from utils.pictures import (
 )
 from utils.settings import Engine, choose_engine, get_settings
 
-ASSETS = Path(__file__).parent / "assets"
-STYLE = ASSETS / "style.css"
-LOGO = ASSETS / "logo.svg"
-ICON = ASSETS / "icon.svg"
+STYLE = Path(__file__).parent / "assets" / "style.css"
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 
@@ -150,8 +147,9 @@ def render_initial_input() -> WaitView | None:
     shared = st.session_state
     waiting = bool(shared.pending)
     canvas, side = render_canvas("canvas-wait" if waiting else "canvas-idle")
-    blank = blank_picture(*state.size_to_come(shared))
-    canvas.image(blank, width="stretch", alt="Your picture will appear here")
+    if waiting:
+        blank = blank_picture(*state.size_to_come(shared))
+        canvas.image(blank, width="stretch", alt="Your picture will appear here")
     with side:
         # Empty, so that what follows has the same place here and on the review screen.
         decision = st.container(horizontal=True, gap="xsmall", key="decision")
@@ -235,7 +233,6 @@ def render_side_bar() -> None:
     """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
     shared = st.session_state
     engine = choose_engine(shared.api_key, shared.model)
-    st.logo(LOGO, size="large", icon_image=ICON)
     with st.sidebar:
         st.subheader("Settings", anchor=False)
         render_settings(engine)
@@ -305,9 +302,9 @@ def render_spending() -> None:
     """Say what this session's pictures have cost."""
     spending = st.session_state.spending
     if spending["tokens"]:
-        st.subheader("This session", anchor=False)
         pictures = "1 picture" if spending["pictures"] == 1 else f"{spending['pictures']} pictures"
-        st.text(f"{pictures}, {in_tokens_and_dollars(spending['tokens'], spending['dollars'])}")
+        cost_so_far = in_tokens_and_dollars(spending["tokens"], spending["dollars"])
+        st.text(f"This session: {pictures}, {cost_so_far}")
 
 
 def in_tokens_and_dollars(tokens: int, dollars: float | None) -> str:
@@ -328,8 +325,7 @@ def render_estimate() -> None:
     if dollars is None and shared.attempts:
         dollars = cost(model, shared.attempts[-1]["usage"])
     if dollars:
-        with st.container(key="estimate"):
-            st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
+        st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
 
 
 def render_retirement(engine: Engine) -> None:
@@ -534,8 +530,7 @@ def show_image(place: DeltaGenerator, image: str, alt: str) -> None:
 
 def render_prompt(prompt: str) -> None:
     """Show a prompt as it was typed, to be copied too."""
-    with st.container(key="prompt"):
-        st.code(prompt, language=None, wrap_lines=True)
+    st.code(prompt, language=None, wrap_lines=True)
 
 
 def render_error() -> None:
@@ -548,8 +543,7 @@ def render_error() -> None:
     with place.container():
         st.warning(shared.error_message)
         if shared.error_request_id:
-            with st.container(key="support"):
-                st.text(f"For support: request {shared.error_request_id}")
+            st.text(f"For support: request {shared.error_request_id}")
         if shared.missing and not shared.pending:
             click_button(f"Make the missing {shared.missing['count']}", state.make_missing)
 
@@ -560,8 +554,7 @@ def render_facts(attempt: Mapping[str, Any]) -> None:
     facts = [f"Picture {attempt['number']}", attempt["model"], f"{attempt['seconds']:.0f} s"]
     if tokens:
         facts.append(in_tokens_and_dollars(tokens, cost(attempt["model"], attempt["usage"])))
-    with st.container(key="facts"):
-        st.text(" · ".join(facts))
+    st.text(" · ".join(facts))
     if attempt["refused"]:
         names = " and ".join(PARAMETERS[name] for name in attempt["refused"])
         st.info(f"The server would not take {names} that you chose, and made its own choice.")
@@ -633,7 +626,7 @@ def main() -> None:
     token = browser_token(st.context.cookies)
     state.begin(shared, browser_memory.recall(token), jobs.knows)
     state.fit_widgets(shared)
-    st.set_page_config(page_title(), page_icon=ICON, layout="wide")
+    st.set_page_config(page_title(), page_icon="🖼️", layout="wide")
     st.html(STYLE)
     render_steps()
     notice = st.container()

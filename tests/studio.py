@@ -1,5 +1,7 @@
 """How a test drives the page: by the names that a person sees."""
 
+import re
+
 from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import RunningApp
@@ -23,6 +25,16 @@ def button(page: Page, name: str) -> Locator:
 def picture_of(page: Page) -> Locator:
     """The large picture."""
     return page.locator("[class*='st-key-canvas'] img")
+
+
+def shown_prompt(page: Page) -> Locator:
+    """The prompt of the picture under review, or of the result."""
+    return page.get_by_test_id("stCode")
+
+
+def facts(page: Page) -> Locator:
+    """The line that says which picture this is."""
+    return page.get_by_text(re.compile(r"^Picture \d+ · "))
 
 
 def generate(page: Page, prompt: str) -> None:

@@ -11,10 +11,12 @@ from tests.studio import (
     button,
     expect_screen,
     expect_settled,
+    facts,
     generate,
     open_app,
     picture_of,
     prompt_box,
+    shown_prompt,
 )
 from utils.state import EXAMPLES
 
@@ -48,7 +50,7 @@ def test_the_whole_journey_on_the_demo_engine(
     expect(button(page, "Cancel")).to_be_visible()
     expect(prompt_box(page)).to_be_disabled()
     expect_screen(page, "2. Review Generated Image")
-    expect(page.locator(".st-key-prompt")).to_have_text("a lighthouse at sunset")
+    expect(shown_prompt(page)).to_have_text("a lighthouse at sunset")
     expect_settled(page)
     first = picture_of(page).get_attribute("src")
     button(page, "Regenerate").click()
@@ -87,7 +89,7 @@ def test_the_whole_journey_on_an_images_api_server(
     generate(page, "a fox")
     expect_screen(page, "2. Review Generated Image")
     button(page, "Regenerate").click()
-    expect(page.locator(".st-key-facts")).to_contain_text("Picture 2 ·")
+    expect(facts(page)).to_contain_text("Picture 2 ·")
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")
     with page.expect_download() as download:
@@ -130,9 +132,9 @@ def test_a_prompt_is_shown_as_typed_and_fetches_nothing(
     ):
         expect_screen(page, screen)
         expect_settled(page)
-        shown = page.locator(".st-key-prompt").inner_text()
+        shown = shown_prompt(page).inner_text()
         assert shown.strip() == NASTY
-        assert page.locator(".st-key-prompt a, .st-key-prompt img, .st-key-prompt b").count() == 0
+        assert shown_prompt(page).locator("a, img, b").count() == 0
         button(page, leave).click()
     expect_screen(page, "2. Review Generated Image")
     assert images_server.calls[0].wish["prompt"] == NASTY

@@ -24,10 +24,12 @@ from tests.studio import (
     choose,
     expect_screen,
     expect_settled,
+    facts,
     generate,
     open_app,
     picture_of,
     prompt_box,
+    shown_prompt,
 )
 
 
@@ -45,7 +47,7 @@ def regenerate(page: Page, number: int) -> None:
 
 
 def expect_selected(page: Page, number: int) -> None:
-    expect(page.locator(".st-key-facts")).to_contain_text(f"Picture {number} ·")
+    expect(facts(page)).to_contain_text(f"Picture {number} ·")
 
 
 def thumbnails(page: Page) -> Locator:
@@ -102,9 +104,9 @@ def test_a_reload_keeps_strip_selection_and_prompts(
     page.reload()
     expect_selected(page, 1)
     expect(thumbnails(page)).to_have_count(2)
-    expect(page.locator(".st-key-prompt")).to_have_text("a fox")
+    expect(shown_prompt(page)).to_have_text("a fox")
     select(page, 2)
-    expect(page.locator(".st-key-prompt")).to_have_text("an owl")
+    expect(shown_prompt(page)).to_have_text("an owl")
     assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "an owl"]
 
 
@@ -325,7 +327,7 @@ def test_start_over_is_undone_from_the_recent_pictures_of_this_browser(
     expect(recent).to_have_count(2)
     button(page, "Reopen").nth(1).click()
     expect_screen(page, "2. Review Generated Image")
-    expect(page.locator(".st-key-prompt")).to_have_text("a fox")
+    expect(shown_prompt(page)).to_have_text("a fox")
     expect_settled(page)
     assert downloaded(page) == data("one")
     button(page, "Approve").click()

@@ -28,6 +28,7 @@ from tests.studio import (
     choose,
     expect_screen,
     expect_settled,
+    facts,
     generate,
     open_app,
     picture_of,
@@ -360,7 +361,7 @@ def test_the_present_picture_can_be_approved_while_another_is_made(
     button(page, "Back to review").click()
     expect_screen(page, "2. Review Generated Image")
     page.keyboard.press("2")
-    expect(page.locator(".st-key-facts")).to_contain_text("Picture 2")
+    expect(facts(page)).to_contain_text("Picture 2")
     expect_settled(page)
     assert shown_bytes(page) == base64.b64decode(picture("second"))
 

@@ -24,7 +24,6 @@ from openai import (
     UnprocessableEntityError,
 )
 
-from utils.demo_engine import DemoTransport
 from utils.errors import (
     CUT_OFF,
     NO_PICTURE,
@@ -40,11 +39,20 @@ from utils.settings import DEMO_MODEL, Engine, get_settings
 
 logger = logging.getLogger(__name__)
 
-# The engines that answer in this process, by model; all others are reached by their address.
-TRANSPORTS: dict[str, Callable[[], AsyncBaseTransport]] = {DEMO_MODEL: DemoTransport}
 CONNECT_SECONDS = 10.0
 DRAFTS = {"stream": True, "partial_images": 2}
 FAILURES = (OpenAIError, TransportError, TimeoutError, NotAPictureError, ImageError)
+
+
+def _demo_engine() -> AsyncBaseTransport:
+    # Imported when it is needed: numpy would delay the start of an app that asks a real server.
+    from utils.demo_engine import DemoTransport
+
+    return DemoTransport()
+
+
+# The engines that answer in this process, by model; all others are reached by their address.
+TRANSPORTS: dict[str, Callable[[], AsyncBaseTransport]] = {DEMO_MODEL: _demo_engine}
 
 # What each server and model has refused, by parameter and value.
 _refused: LRUCache[object, frozenset[tuple[str, Any]]] = LRUCache(256)

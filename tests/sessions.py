@@ -61,10 +61,11 @@ class Session:
         await self.wait_for(lambda session: session.runs_finished > 0)
 
     async def wait_until_settled(self, label: str) -> None:
-        """Wait for the end of a run whose screen has this button, ready to be clicked."""
+        """Wait for the end of a run that has this button, ready, and no picture to wait for."""
         await self.wait_for(
             lambda session: (
                 session.runs_finished > 0
+                and not session.has_button("Cancel")
                 and any(
                     one.button.label == label and not one.button.disabled
                     for one in session.elements.get("button", [])

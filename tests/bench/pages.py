@@ -133,6 +133,8 @@ def wait_for_picture(page: Page, app: RunningApp, server: BenchServer, prompt: s
     cpu = cpu_seconds(app.process.pid)
     generate(page, prompt)
     expect_noted(page, "Approve", f"frame.pictures.some((one) => one[1] == {SIZE})")
+    # The app shows these first, and the rest of the screen by another run.
+    expect(button(page, "Cancel")).to_have_count(0, timeout=LONG)
     expect_settled(page)
     cpu = cpu_seconds(app.process.pid) - cpu
     address = largest_picture(page)

@@ -360,6 +360,7 @@ def test_the_present_picture_can_be_approved_while_another_is_made(
     assert shown_bytes(page) == base64.b64decode(picture("first"))
     button(page, "Back to review").click()
     expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
     page.keyboard.press("2")
     expect(facts(page)).to_contain_text("Picture 2")
     expect_settled(page)

@@ -5,7 +5,6 @@ to any server: generations and edits, JSON and event stream with partial images,
 """
 
 import asyncio
-import base64
 import io
 import json
 import re
@@ -19,6 +18,7 @@ import httpx2
 from PIL import Image, ImageFilter, PngImagePlugin, UnidentifiedImageError
 
 from utils.demo_painter import paint, retouch
+from utils.pictures import encode
 from utils.settings import DEMO_MODEL
 
 NOTICE = "Painted by the built-in demo engine. No AI model was at work."
@@ -142,7 +142,7 @@ def _finish(draw: Draw, notes: dict[str, str], wish: dict[str, Any], size: tuple
     if image_format == "jpeg":
         picture = picture.convert("RGB")
     picture.save(out, format=image_format, pnginfo=info, compress_level=3)
-    return base64.b64encode(out.getvalue()).decode()
+    return encode(out.getvalue())
 
 
 def _facts(wish: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

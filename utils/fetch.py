@@ -1,6 +1,5 @@
 """Fetching a picture that a server names by its address, without being led astray."""
 
-import base64
 import logging
 from asyncio import get_running_loop, timeout
 from collections.abc import AsyncIterator
@@ -11,7 +10,7 @@ from socket import SOCK_STREAM
 from httpx2 import URL, AsyncClient, HTTPError, InvalidURL
 
 from utils.errors import NO_PICTURE, NOT_FETCHED, ImageError
-from utils.pictures import MAX_BYTES
+from utils.pictures import MAX_BYTES, encode
 from utils.settings import Engine
 
 logger = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ async def _fetch(api: URL, url: str, api_key: str | None, http: AsyncClient) -> 
             if not response.is_redirect:
                 response.raise_for_status()
                 chunks = [chunk async for chunk in bounded(response.aiter_bytes())]
-                return base64.b64encode(b"".join(chunks)).decode()
+                return encode(b"".join(chunks))
             target = target.join(response.headers["location"])
     raise ValueError("redirected too often")
 

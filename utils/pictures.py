@@ -1,6 +1,5 @@
 """Pictures as they come from an API: checked once, then handed on untouched."""
 
-import base64
 import io
 import re
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+import pybase64
 from cachetools import LRUCache, cached
 from PIL import Image, ImageOps
 
@@ -18,7 +18,6 @@ FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 # By hash: a cache must not keep alive the pictures of sessions that are over.
-_decoded: LRUCache[int, bytes] = LRUCache(32 * 1024 * 1024, getsizeof=len)
 _thumbnails: LRUCache[int, bytes] = LRUCache(1024)
 _lock = Lock()
 
@@ -74,14 +73,17 @@ def extension_of(data: bytes) -> str:
     return "webp" if data[8:12] == b"WEBP" else "png"
 
 
-@cached(_decoded, key=hash, lock=_lock)
 def decode(image: str) -> bytes:
     """Return the bytes of a base64 picture, exactly as the API sent them.
 
-    What is asked for again soon is the same object, wherever it is used. Raises ValueError where
-    it is no base64.
+    Raises ValueError where it is no base64.
     """
-    return base64.b64decode(image, validate=True)
+    return pybase64.b64decode(image, validate=True)
+
+
+def encode(data: bytes) -> str:
+    """Return the bytes of a picture as base64."""
+    return pybase64.b64encode(data).decode()
 
 
 def file_name(prompt: str, extension: str) -> str:

@@ -4,7 +4,6 @@
 in place, because the browser's memory and other tabs hold the same objects.
 """
 
-import base64
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 
 from utils.errors import CANCELLED, FORGOTTEN, Problem
 from utils.models import PRESETS, ability, check_size, cost, count
-from utils.pictures import NotAPictureError, Picture, check_picture
+from utils.pictures import NotAPictureError, Picture, check_picture, encode
 from utils.settings import choose_engine
 
 
@@ -220,7 +219,7 @@ def take_references(shared: Shared, files: Sequence[bytes]) -> None:
     references = []
     for number, data in enumerate(files, 1):
         try:
-            references.append(check_picture(base64.b64encode(data).decode()).image)
+            references.append(check_picture(encode(data)).image)
         except NotAPictureError:
             shared["error_message"] = (
                 f"Picture {number} is no PNG, JPEG or WebP picture that can be used. "

@@ -48,6 +48,8 @@ from utils.pictures import (
 from utils.settings import Engine, choose_engine, get_settings
 
 STYLE = Path(__file__).parent / "assets" / "style.css"
+# Seconds in which a page shows a new picture and its decision, before it gets the rest.
+FIRST_LOOK = 0.05
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 
@@ -58,11 +60,8 @@ class WaitView:
     its phase, which screen readers are told, and a bar; and a clock, which would flood them.
     """
 
-    def __init__(
-        self, canvas: DeltaGenerator, decision: DeltaGenerator | None, pending: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, canvas: DeltaGenerator, pending: Mapping[str, Any]) -> None:
         self.canvas = canvas
-        self.decision = decision
         self.prompt = pending["prompt"]
         # A row for each picture, also for those that are there: what a run does not replace
         # stays on the page until the run ends.
@@ -84,15 +83,6 @@ class WaitView:
 
     def _show_draft(self, image: str) -> None:
         show_image(self.canvas, image, alt=f"Draft: {self.prompt}")
-
-    def finish(self) -> None:
-        """Show the first picture and the decision at once; the next run brings the rest."""
-        shared = st.session_state
-        if self.decision and shared.stage == "user_feedback":
-            attempt = state.find_attempt(shared, shared.selected)
-            show_image(self.canvas, attempt["image"], alt=attempt["prompt"])
-            with self.decision:
-                render_decision(attempt)
 
     def _show(self, place: object, value: Any, show: Callable[[Any], object]) -> None:
         if place not in self.shown or self.shown[place] != value:
@@ -152,8 +142,8 @@ def render_initial_input() -> WaitView | None:
         canvas.image(blank, width="stretch", alt="Your picture will appear here")
     with side:
         # Empty, so that what follows has the same place here and on the review screen.
-        decision = st.container(horizontal=True, gap="xsmall", key="decision")
-        view = render_wait(canvas, decision)
+        st.container(horizontal=True, gap="xsmall", key="decision")
+        view = render_wait(canvas)
         render_prompt_box("Prompt", "task_input", state.generate, primary=True)
         render_error()
         render_examples()
@@ -176,6 +166,9 @@ def render_user_feedback() -> WaitView | None:
     with side:
         with st.container(horizontal=True, gap="xsmall", key="decision"):
             render_decision(attempt)
+        if state.look(shared):
+            # The page shows what it has got; all at once would take it twice as long.
+            time.sleep(FIRST_LOOK)
         view = render_wait(canvas)
         render_error()
         render_prompt(attempt["prompt"])
@@ -237,7 +230,7 @@ def render_side_bar() -> None:
         st.subheader("Settings", anchor=False)
         render_settings(engine)
         st.subheader("Engine", anchor=False)
-        st.text(f"{engine.name}\n{engine.model}")
+        st.text("\n".join([engine.name, engine.model, *spending_in_words()]))
         if engine.is_demo:
             st.info(
                 "No AI model is at work: a small program on this server paints the pictures. "
@@ -252,7 +245,6 @@ def render_side_bar() -> None:
                 help="Used in this session alone, and forgotten when the page closes.",
                 autocomplete="off",
             )
-        render_spending()
 
 
 def render_settings(engine: Engine) -> None:
@@ -298,13 +290,14 @@ def render_settings(engine: Engine) -> None:
             st.selectbox(label, [state.AUTO, *values], key=key, disabled=resting)
 
 
-def render_spending() -> None:
-    """Say what this session's pictures have cost."""
+def spending_in_words() -> list[str]:
+    """Return what this session's pictures have cost, as lines of text; none before the first."""
     spending = st.session_state.spending
-    if spending["tokens"]:
-        pictures = "1 picture" if spending["pictures"] == 1 else f"{spending['pictures']} pictures"
-        cost_so_far = in_tokens_and_dollars(spending["tokens"], spending["dollars"])
-        st.text(f"This session: {pictures}, {cost_so_far}")
+    if not spending["tokens"]:
+        return []
+    pictures = "1 picture" if spending["pictures"] == 1 else f"{spending['pictures']} pictures"
+    cost_so_far = in_tokens_and_dollars(spending["tokens"], spending["dollars"])
+    return ["", f"This session: {pictures}, {cost_so_far}"]
 
 
 def in_tokens_and_dollars(tokens: int, dollars: float | None) -> str:
@@ -443,15 +436,14 @@ def render_strip() -> None:
 def render_stepping(numbers: Mapping[str, str]) -> None:
     """Offer the next picture, any other one by its key, and one to compare with."""
     shared = st.session_state
-    with st.container(key="keys"):
-        for key, attempt_id in enumerate(list(numbers)[:9], 1):
-            st.button(
-                f"Picture {numbers[attempt_id]}",
-                key=f"select-{attempt_id}",
-                shortcut=str(key),
-                on_click=state.select,
-                args=(shared, attempt_id),
-            )
+    for key, attempt_id in enumerate(list(numbers)[:9], 1):
+        st.button(
+            f"Picture {numbers[attempt_id]}",
+            key=f"select-{attempt_id}",
+            shortcut=str(key),
+            on_click=state.select,
+            args=(shared, attempt_id),
+        )
     with st.container(horizontal=True, key="stepping", vertical_alignment="center"):
         st.button("Previous", shortcut="Left", on_click=state.step, args=(shared, -1))
         st.button("Next", shortcut="Right", on_click=state.step, args=(shared, 1))
@@ -560,7 +552,7 @@ def render_facts(attempt: Mapping[str, Any]) -> None:
         st.info(f"The server would not take {names} that you chose, and made its own choice.")
 
 
-def render_wait(canvas: DeltaGenerator, decision: DeltaGenerator | None = None) -> WaitView | None:
+def render_wait(canvas: DeltaGenerator) -> WaitView | None:
     """Offer Cancel while a picture is made, and return the view of what is known about it."""
     # The place is there even when it is empty: what moves to another place is built anew.
     place = st.container(key="wait")
@@ -569,7 +561,7 @@ def render_wait(canvas: DeltaGenerator, decision: DeltaGenerator | None = None) 
         return None
     with place:
         # Once a picture of the request is there, the canvas is for looking at it.
-        view = WaitView(st.empty() if pending["received"] else canvas, decision, pending)
+        view = WaitView(st.empty() if pending["received"] else canvas, pending)
         st.button("Cancel", shortcut="Esc", on_click=cancel, args=(pending["waiting"],))
     return view
 
@@ -641,7 +633,6 @@ def main() -> None:
         browser_memory.remember(token, changes)
     if view:
         create_generation_flow(view).run(shared)
-        view.finish()
         st.rerun()
 
 

@@ -54,7 +54,7 @@ DEFAULTS: Mapping[str, Any] = {
     "compared": "",
     "recent": (),
     "edited_prompt": "",
-    "edited_for": "",
+    "seen": "",
     "change": "",
     "references": (),
     "upload_round": 0,
@@ -207,6 +207,13 @@ def pick(shared: Shared) -> None:
         select(shared, shared["picked"])
 
 
+def look(shared: Shared) -> bool:
+    """Note that the picture under review is on screen; return whether it just came there."""
+    is_new = shared["seen"] != shared["selected"]
+    shared["seen"] = shared["selected"]
+    return bool(is_new)
+
+
 def step(shared: Shared, by: int) -> None:
     """Put the attempt `by` places further in the strip under review; after the last the first."""
     ids = [attempt["id"] for attempt in shared["attempts"]]
@@ -283,8 +290,7 @@ def fit_widgets(shared: Shared) -> None:
     The prompt box of the review follows the picture under review. What the chosen model is
     documented not to do goes back to auto, and so does JPEG with a transparent background.
     """
-    if shared["edited_for"] != shared["selected"]:
-        shared["edited_for"] = shared["selected"]
+    if shared["seen"] != shared["selected"]:
         shared["edited_prompt"] = shared["input_used_by_process"]
     if shared["picked"] != (shared["selected"] or None):
         shared["picked"] = shared["selected"] or None

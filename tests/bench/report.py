@@ -15,7 +15,10 @@ END = "<!-- to here -->"
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: `value` is to be at most `goal`, both in `unit` (x, %, kB, cores, lost)."""
+    """One measurement: `value` is to be at most `goal`, both in `unit` (x, %, kB, cores, lost).
+
+    Where it is more, `reason` may be the measurement that shows why it cannot be less.
+    """
 
     what: str
     ours: str
@@ -23,15 +26,23 @@ class Row:
     value: float
     goal: float
     unit: str = "x"
+    reason: "Row | None" = None
 
     @property
     def is_met(self) -> bool:
         return self.value <= self.goal
 
+    @property
+    def is_explained(self) -> bool:
+        return self.reason is not None and self.reason.is_met
+
     def in_markdown(self) -> str:
         result = "met" if self.is_met else "**missed**"
+        if not self.is_met and self.is_explained:
+            result = "missed, for the reason below"
         value, goal = _with_unit(self.value, self.unit), _with_unit(self.goal, self.unit)
-        return f"| {self.what} | {self.ours} | {self.against} | {value} | {goal} | {result} |"
+        row = f"| {self.what} | {self.ours} | {self.against} | {value} | {goal} | {result} |"
+        return f"{row}\n{self.reason.in_markdown()}" if self.reason else row
 
 
 def ratio(what: str, ours: float, theirs: float, goal: float, yardstick: str) -> Row:
@@ -43,6 +54,8 @@ def ratio(what: str, ours: float, theirs: float, goal: float, yardstick: str) ->
 
 def in_seconds(seconds: float) -> str:
     """Return seconds as a person reads them."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.2f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
@@ -74,7 +87,7 @@ def _machine(browser: str) -> str:
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return (
         f"Measured on {date.today().isoformat()}: {os.cpu_count()} cores "
-        f"({model[1] if model else platform.machine()}), Linux {platform.release()}, "
+        f"({model[1] if model else platform.machine()}), {platform.system()}, "
         f"Python {platform.python_version()}, Streamlit {version('streamlit')}, "
         f"openai {version('openai')}, Chromium {browser}."
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -31,10 +32,18 @@ async def make_attempts(session: Session, prompt: str, attempts: int) -> None:
     assert len(session.elements["imgs"][-1].imgs.imgs) == attempts
 
 
+@dataclass(frozen=True)
+class Rerun:
+    """What a rerun takes: median seconds, and how many elements the screen has."""
+
+    seconds: float
+    elements: int
+
+
 async def seconds_of_reruns(
     app: RunningApp, attempts: int, repetitions: int
-) -> tuple[float, float]:
-    """Return the median seconds of a rerun with so many attempts, and with one."""
+) -> tuple[Rerun, Rerun]:
+    """Return what a rerun takes with so many attempts, and with one."""
 
     async def rerun(session: Session) -> float:
         # The server tidies up after a run, and would do so in the time of the other session.
@@ -47,7 +56,11 @@ async def seconds_of_reruns(
         await make_attempts(few, "few", 1)
         await make_attempts(many, "many", attempts)
         pairs = [(await rerun(many), await rerun(few)) for _ in range(repetitions)]
-    return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
+        elements = [sum(map(len, session.elements.values())) for session in (many, few)]
+    return (
+        Rerun(median(pair[0] for pair in pairs), elements[0]),
+        Rerun(median(pair[1] for pair in pairs), elements[1]),
+    )
 
 
 async def bytes_of_memory(

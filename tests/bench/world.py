@@ -34,12 +34,14 @@ END_OF_PNG = 12
 class BenchServer(ImagesServer):
     """Sends each call the picture of its prompt after `latency` seconds, or when `gate` opens.
 
+    With a `spread` each call takes up to so many seconds more or less, as its prompt decides.
     Drafts come at equal distances before it, to those who ask for a stream.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.latency = 2.0
+        self.spread = 0.0
         self.gate: Gate | None = None
 
     @property
@@ -51,9 +53,10 @@ class BenchServer(ImagesServer):
         """Record the call, and answer it as it asks."""
         super().begin(call)
         words = str(call.wish["prompt"]).encode()
+        latency = self.latency + self.spread * (zlib.crc32(words) / 2**31 - 1)
         if not call.wish.get("stream"):
-            return [Head(), self.gate or Pause(self.latency), _plain_body(words)]
-        wait = self.gate or Pause(self.latency / (DRAFTS + 1))
+            return [Head(), self.gate or Pause(latency), _plain_body(words)]
+        wait = self.gate or Pause(latency / (DRAFTS + 1))
         parts = [_draft(words, index) for index in range(DRAFTS)]
         head = Head(content_type="text/event-stream")
         return [head, *[step for part in (*parts, _completed(words)) for step in (wait, part)]]

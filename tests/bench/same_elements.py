@@ -1,0 +1,24 @@
+"""A page with one of each kind of element that the app's first screen has, and nothing behind it.
+
+It shows what the browser takes to load their code.
+"""
+
+import streamlit as st
+
+st.html("<style>p { margin: 0; }</style>")
+st.html("<h1>1. Generate Image</h1>")
+left, right = st.columns(2)
+with right:
+    st.text_area("Prompt")
+    st.button("Generate Image")
+    st.text("Or start from one of these:")
+    for number in range(3):
+        st.button(f"Example {number}")
+    with st.expander("Use my pictures"):
+        st.file_uploader("Pictures", accept_multiple_files=True)
+with st.sidebar:
+    st.subheader("Settings")
+    for setting in ("Pictures", "Size", "Quality", "Background", "Format"):
+        st.selectbox(setting, ["auto"])
+    st.subheader("Engine")
+    st.text("A server, a model")

@@ -85,7 +85,7 @@ def test_nothing_moves_where_a_person_wants_it_quiet(
     with state_of("trying-again", page, api_app, images_server):
         assert page.evaluate(running) > 0
         page.emulate_media(reduced_motion="reduce")
-        assert page.evaluate(running) == 0
+        page.wait_for_function(f"{running} === 0")
 
 
 def test_pictures_are_named_by_their_prompts(

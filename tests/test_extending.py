@@ -22,7 +22,15 @@ def project(tmp_path: Path) -> Path:
     """A copy of what the app needs, and of what its documents are held against."""
     copy = tmp_path / "project"
     copy.mkdir()
-    for name in ("app.py", "nodes.py", "flow.py", "pyproject.toml", "Makefile", "LICENSE"):
+    for name in (
+        "app.py",
+        "nodes.py",
+        "flow.py",
+        "pyproject.toml",
+        "Makefile",
+        "LICENSE",
+        "requirements.txt",
+    ):
         shutil.copy(ROOT / name, copy)
     for name in ("utils", "assets", "docs", "tests", ".streamlit", ".github"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -32,6 +32,13 @@ def receive(shared: dict[str, Any], request_id: str, words: str = "fox") -> str:
     return image
 
 
+def test_a_picture_is_new_on_screen_once() -> None:
+    shared = dict(state.DEFAULTS) | {"selected": "one"}
+    assert [state.look(shared), state.look(shared)] == [True, False]
+    shared["selected"] = "two"
+    assert state.look(shared)
+
+
 def test_a_new_session_has_every_key_at_its_default(shared: dict[str, Any]) -> None:
     assert set(shared) == set(state.DEFAULTS)
     assert {**shared, "click_id": ""} == dict(state.DEFAULTS)
@@ -268,6 +275,7 @@ def test_an_edited_prompt_is_asked_for_and_follows_the_selection(shared: dict[st
     _, second = two_under_review(shared)
     state.fit_widgets(shared)
     assert shared["edited_prompt"] == "a fox"
+    state.look(shared)
     shared["edited_prompt"] = "an owl"
     state.fit_widgets(shared)
     state.generate_edited(shared, shared["click_id"])

@@ -49,7 +49,7 @@ from utils.settings import Engine, choose_engine, get_settings
 
 STYLE = Path(__file__).parent / "assets" / "style.css"
 # Seconds in which a page shows a new picture and its decision, before it gets the rest.
-FIRST_LOOK = 0.05
+FIRST_LOOK = 0.15
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 

@@ -48,31 +48,27 @@ class Bench:
 
     def start(self, browser: Browser, repetitions: int = 5) -> list[Row]:
         """From the command to a page that can be used; and the first load in another browser."""
-        starts: dict[str, list[float]] = {}
-        loads: dict[str, list[float]] = {}
+        starts: dict[str, list[float]] = {script: [] for script in FOLDERS}
+        loads: dict[str, list[float]] = {script: [] for script in FOLDERS}
         for _ in range(repetitions):
             for script in FOLDERS:
                 with self.run(script) as app:
                     with pages.new_page(browser) as page:
-                        starts.setdefault(script, []).append(pages.load(page, app)[1] - app.began)
+                        starts[script].append(pages.load(page, app)[1] - app.began)
                     for _ in range(2):
                         with pages.new_page(browser) as page:
                             began, usable = pages.load(page, app)
-                            loads.setdefault(script, []).append(usable - began)
-        start = ratio(
-            "start: `streamlit run` to a usable page",
-            median(starts[APP]),
-            median(starts[BARE_PAGE]),
-            1.1,
-            "the bare page",
-        )
-        ours, bare, same = (median(loads[script]) for script in FOLDERS)
-        # Each kind of element brings code that the browser must load before it shows any.
-        reason = ratio(
-            "the same, by kinds of elements", ours, same, 1.1, "a page of the same kinds"
-        )
-        load = ratio("first load in a browser", ours, bare, 1.1, "the bare page")
-        return [start, replace(load, reason=reason)]
+                            loads[script].append(usable - began)
+        rows = []
+        for what, times in (
+            ("start: `streamlit run` to a usable page", starts),
+            ("first load in a browser", loads),
+        ):
+            ours, bare, same = (median(times[script]) for script in FOLDERS)
+            # Each kind of element brings code that the browser must load before it shows any.
+            reason = ratio("the same, by its elements", ours, same, 1.1, "a page of the same kinds")
+            rows.append(replace(ratio(what, ours, bare, 1.1, "the bare page"), reason=reason))
+        return rows
 
     def wait(self, browser: Browser, repetitions: int = 11) -> list[Row]:
         """One wait after another, on either page in turn, each in a browser that knows nothing."""

@@ -1,10 +1,12 @@
-"""A page with one of each kind of element that the app's first screen has, and nothing behind it.
+"""A page with each kind of element that the app's first screen has, the SDK, and nothing else.
 
-It shows what the browser takes to load their code.
+It shows what the browser takes to load the elements' code.
 """
 
 import streamlit as st
+from openai import OpenAI
 
+OpenAI()
 st.html("<style>p { margin: 0; }</style>")
 st.html("<h1>1. Generate Image</h1>")
 left, right = st.columns(2)

@@ -136,7 +136,7 @@ def render_initial_input() -> WaitView | None:
     """Screen 1: the prompt."""
     shared = st.session_state
     waiting = bool(shared.pending)
-    canvas, side = render_canvas("canvas-wait" if waiting else "canvas-idle")
+    canvas, side = render_canvas("canvas" if waiting else "canvas-idle")
     if waiting:
         blank = blank_picture(*state.size_to_come(shared))
         canvas.image(blank, width="stretch", alt="Your picture will appear here")

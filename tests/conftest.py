@@ -114,8 +114,8 @@ def api_app(
     running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningApp]:
     """The app with the test's own Images API server behind it."""
-    settings = {"OPENAI_BASE_URL": running_images_server.url, "OPENAI_API_KEY": "sk-test-secret"}
-    with run_app(tmp_path_factory.mktemp("api") / "log", **settings) as app:
+    log = tmp_path_factory.mktemp("api") / "log"
+    with run_app(log, **running_images_server.environment) as app:
         yield app
 
 

@@ -93,6 +93,11 @@ class ImagesServer:
         self._http.images = self
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes the app and the SDK ask this server."""
+        return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-test-secret"}
+
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
         return self

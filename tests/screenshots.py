@@ -49,10 +49,11 @@ def make() -> None:
         with run_app(Path(folder) / "demo") as app:
             make_banner(browser)
             make_film(browser, app)
-        with ImagesServer() as server:
-            settings = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test"}
-            with run_app(Path(folder) / "api", **settings) as app:
-                make_screens(browser, app, server)
+        with (
+            ImagesServer() as server,
+            run_app(Path(folder) / "api", **server.environment) as app,
+        ):
+            make_screens(browser, app, server)
 
 
 def make_banner(browser: Browser) -> None:

@@ -30,6 +30,7 @@ from tests.studio import (
     generate,
     open_app,
     prompt_box,
+    to_review,
 )
 from utils.demo_painter import paint
 
@@ -120,26 +121,17 @@ def draft(page: Page, app: RunningApp, server: ImagesServer) -> None:
 
 def review(page: Page, app: RunningApp, server: ImagesServer) -> None:
     server.script(*[answer(number) for number in range(8)])
-    empty(page, app, server)
-    generate(page, PROMPT)
-    expect_screen(page, "2. Review Generated Image")
-    expect_settled(page)
+    to_review(page, app, PROMPT)
 
 
 def review_of_a_long_prompt(page: Page, app: RunningApp, server: ImagesServer) -> None:
     server.script(answer(0))
-    long_prompt(page, app, server)
-    generate(page, LONG_PROMPT)
-    expect_screen(page, "2. Review Generated Image")
-    expect_settled(page)
+    to_review(page, app, LONG_PROMPT)
 
 
 def review_waiting(page: Page, app: RunningApp, server: ImagesServer) -> None:
     server.script(answer(0), [Gate()])
-    empty(page, app, server)
-    generate(page, PROMPT)
-    expect_screen(page, "2. Review Generated Image")
-    expect_settled(page)
+    to_review(page, app, PROMPT)
     button(page, "Regenerate").click()
     expect(page.get_by_text("Sketching")).to_be_visible()
 

@@ -60,3 +60,10 @@ def choose(page: Page, label: str, value: str) -> None:
     page.get_by_role("combobox", name=label).click()
     page.get_by_role("option", name=value).click()
     expect_settled(page)
+
+
+def to_review(page: Page, app: RunningApp, prompt: str = "a fox") -> None:
+    open_app(page, app)
+    generate(page, prompt)
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)

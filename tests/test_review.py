@@ -30,14 +30,8 @@ from tests.studio import (
     picture_of,
     prompt_box,
     shown_prompt,
+    to_review,
 )
-
-
-def to_review(page: Page, app: RunningApp, prompt: str = "a fox") -> None:
-    open_app(page, app)
-    generate(page, prompt)
-    expect_screen(page, "2. Review Generated Image")
-    expect_settled(page)
 
 
 def regenerate(page: Page, number: int) -> None:

@@ -44,11 +44,6 @@ class BenchServer(ImagesServer):
         self.spread = 0.0
         self.gate: Gate | None = None
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What makes the app and the SDK ask this server."""
-        return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-bench"}
-
     def begin(self, call: Call) -> Answer:
         """Record the call, and answer it as it asks."""
         super().begin(call)

@@ -21,12 +21,9 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from flow import create_generation_flow
-from utils import state
-from utils.catalogue import listed_models
-from utils.errors import CANCELLED, PARAMETERS
-from utils.jobs import Job, Phase, jobs
-from utils.memory import BrowserCookie, browser_memory, browser_token
-from utils.models import (
+from utils.images.catalogue import listed_models
+from utils.images.errors import CANCELLED, PARAMETERS
+from utils.images.models import (
     COSTLY,
     PRESETS,
     ability,
@@ -36,7 +33,7 @@ from utils.models import (
     formats_for,
     retirement,
 )
-from utils.pictures import (
+from utils.images.pictures import (
     MIME,
     THUMBNAIL,
     blank_picture,
@@ -45,6 +42,9 @@ from utils.pictures import (
     file_name,
     thumbnail,
 )
+from utils.jobs.table import Job, Phase, jobs
+from utils.review import moves as state
+from utils.review.memory import BrowserCookie, browser_memory, browser_token
 from utils.settings import Engine, choose_engine, get_settings
 
 STYLE = Path(__file__).parent / "assets" / "style.css"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pocketflow import Flow
 
 from nodes import GenerateImageNode
-from utils.jobs import Job
+from utils.jobs.table import Job
 
 
 def create_generation_flow(on_news: Callable[[Sequence[Job]], None] = lambda jobs: None) -> Flow:

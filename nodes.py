@@ -6,11 +6,11 @@ from functools import partial
 
 from pocketflow import Node
 
-from utils import state
-from utils.errors import UNKNOWN, ImageError, Problem
-from utils.image_api import ImageRequest, request_picture
-from utils.jobs import Job, Phase, jobs, may_try_again, watch
-from utils.pictures import Picture, decode
+from utils.images.api import ImageRequest, request_picture
+from utils.images.errors import UNKNOWN, ImageError, Problem
+from utils.images.pictures import Picture, decode
+from utils.jobs.table import Job, Phase, jobs, may_try_again, watch
+from utils.review import moves as state
 from utils.settings import choose_engine
 
 logger = logging.getLogger(__name__)

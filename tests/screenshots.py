@@ -21,7 +21,7 @@ from tests.studio import (
     picture_of,
     prompt_box,
 )
-from utils.demo_painter import paint
+from utils.demo.painter import paint
 
 SCREENS = ROOT / "test-results" / "screens"
 FILM = (1200, 720)

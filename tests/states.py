@@ -32,7 +32,7 @@ from tests.studio import (
     prompt_box,
     to_review,
 )
-from utils.demo_painter import paint
+from utils.demo.painter import paint
 
 Scheme = Literal["light", "dark"]
 WINDOWS = ((390, 844), (768, 1024), (1366, 768), (1920, 1080))

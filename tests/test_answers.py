@@ -25,11 +25,12 @@ from tests.images_server import (
     plain,
     stream,
 )
-from utils import image_api, state
-from utils.errors import ImageError, Problem
-from utils.image_api import ImageRequest, request_picture
-from utils.jobs import Jobs
-from utils.pictures import Picture, check_picture
+from utils.images import api as image_api
+from utils.images.api import ImageRequest, request_picture
+from utils.images.errors import ImageError, Problem
+from utils.images.pictures import Picture, check_picture
+from utils.jobs.table import Jobs
+from utils.review import moves as state
 from utils.settings import choose_engine, get_settings
 
 STREAM = Head(content_type="text/event-stream")
@@ -287,7 +288,7 @@ def assert_can_be_read(sentence: str) -> None:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     table = Jobs()
     monkeypatch.setattr("nodes.jobs", table)
-    monkeypatch.setattr("utils.jobs._pause", lambda news, first_wait: 0.0)
+    monkeypatch.setattr("utils.jobs.table._pause", lambda news, first_wait: 0.0)
     yield table
     table.stop()
 

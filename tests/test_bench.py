@@ -5,7 +5,7 @@ import pytest
 from tests.bench.report import BEGIN, END, Row, percentile, ratio, table, write
 from tests.bench.world import BenchServer, picture_bytes
 from tests.images_server import Call
-from utils.pictures import decode, extension_of
+from utils.images.pictures import decode, extension_of
 
 
 def test_a_ratio_is_met_up_to_its_goal() -> None:

@@ -4,10 +4,10 @@ from datetime import date
 import pytest
 
 from tests.images_server import Answer, Gate, Head, ImagesServer, error, json_answer
-from utils import catalogue
-from utils.catalogue import listed_models
-from utils.jobs import Jobs
-from utils.models import ListedModel
+from utils.images import catalogue
+from utils.images.catalogue import listed_models
+from utils.images.models import ListedModel
+from utils.jobs.table import Jobs
 from utils.settings import Engine
 
 MODELS = {

@@ -11,7 +11,7 @@ from openai.types import ImagesResponse
 from PIL import Image
 
 from tests.images_server import picture
-from utils.demo_engine import NOTICE, DemoTransport
+from utils.demo.engine import NOTICE, DemoTransport
 
 SMALL = "128x96"
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from utils.demo_painter import paint, retouch
+from utils.demo.painter import paint, retouch
 
 Array = NDArray[Any]
 SIDE = 192

@@ -5,7 +5,7 @@ from pathlib import Path
 from streamlit.config import get_config_options
 
 from tests.states import BACKGROUNDS
-from utils import state
+from utils.review import moves as state
 from utils.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -2,8 +2,8 @@ import httpx2
 import openai
 import pytest
 
-from utils.errors import CONNECTION, CUT_OFF, NO_PICTURE, RULES, TOO_SLOW, UNKNOWN, explain
-from utils.pictures import NotAPictureError
+from utils.images.errors import CONNECTION, CUT_OFF, NO_PICTURE, RULES, TOO_SLOW, UNKNOWN, explain
+from utils.images.pictures import NotAPictureError
 
 REQUEST = httpx2.Request("POST", "http://images.example/v1/images/generations")
 

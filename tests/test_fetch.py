@@ -15,9 +15,9 @@ from tests.images_server import (
     json_answer,
     picture,
 )
-from utils.errors import ImageError, Problem
-from utils.image_api import ImageRequest, request_picture
-from utils.pictures import Picture
+from utils.images.api import ImageRequest, request_picture
+from utils.images.errors import ImageError, Problem
+from utils.images.pictures import Picture
 from utils.settings import choose_engine, get_settings
 
 IMAGE = picture("fetched")
@@ -146,7 +146,7 @@ def test_an_address_that_leads_astray_is_not_fetched(images_server: ImagesServer
 def test_what_cannot_be_fetched_is_not_asked_for_again(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, page: Answer, kind: str
 ) -> None:
-    monkeypatch.setattr("utils.fetch.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("utils.images.fetch.MAX_ANSWER_BYTES", 10_000)
     answer_with(images_server, "/v1/images/1/content", page)
     problem = ask()
     assert isinstance(problem, Problem)
@@ -157,7 +157,7 @@ def test_what_cannot_be_fetched_is_not_asked_for_again(
 def test_a_fetch_that_brings_nothing_ends_in_time(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.fetch.FETCH_SECONDS", 0.2)
+    monkeypatch.setattr("utils.images.fetch.FETCH_SECONDS", 0.2)
     answer_with(images_server, "/v1/images/1/content", [Head(), Gate()])
     problem = ask()
     assert isinstance(problem, Problem)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.images_server import picture
-from utils import image_api
-from utils.errors import ImageError
-from utils.image_api import ImageRequest, list_models, request_picture
-from utils.pictures import Picture
+from utils.images import api as image_api
+from utils.images.api import ImageRequest, list_models, request_picture
+from utils.images.errors import ImageError
+from utils.images.pictures import Picture
 from utils.settings import Engine
 
 ENGINE = Engine("fuzz", "some-model", "http://fuzz.example/v1", "sk-test-secret")

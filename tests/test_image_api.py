@@ -19,9 +19,9 @@ from tests.images_server import (
     plain,
     stream,
 )
-from utils.errors import ImageError, Problem
-from utils.image_api import ImageRequest, read_events, request_picture
-from utils.pictures import Picture
+from utils.images.api import ImageRequest, read_events, request_picture
+from utils.images.errors import ImageError, Problem
+from utils.images.pictures import Picture
 from utils.settings import choose_engine, get_settings
 
 PROMPT = "a very secret prompt"
@@ -144,7 +144,7 @@ def test_what_brings_no_picture_has_its_problem(
 def test_an_answer_without_end_is_not_read_without_end(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.fetch.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("utils.images.fetch.MAX_ANSWER_BYTES", 10_000)
     images_server.script([Head(), *[b"x" * 1000] * 20])
     problem = ask()
     assert isinstance(problem, Problem)

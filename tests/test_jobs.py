@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.images_server import picture
-from utils.errors import CANCELLED, CONNECTION, UNKNOWN, ImageError, Problem
-from utils.jobs import Job, Jobs, Phase, watch
-from utils.pictures import Picture, check_picture
+from utils.images.errors import CANCELLED, CONNECTION, UNKNOWN, ImageError, Problem
+from utils.images.pictures import Picture, check_picture
+from utils.jobs.table import Job, Jobs, Phase, watch
 from utils.settings import get_settings
 
 PICTURE = check_picture(picture("job"))

@@ -18,7 +18,7 @@ from tests.studio import (
     prompt_box,
     shown_prompt,
 )
-from utils.state import EXAMPLES
+from utils.review.moves import EXAMPLES
 
 NASTY = (
     "# heading\n**bold** `code` <b onmouseover=alert(1)>tag</b> <img src=x onerror=alert(1)>\n"
@@ -189,10 +189,10 @@ def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import utils.state\n"
+        "import utils.review.moves\n"
         "def broken(*args):\n"
         "    raise RuntimeError('sk-secret in /some/path')\n"
-        "utils.state.approve = broken\n"
+        "utils.review.moves.approve = broken\n"
     )
     settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "OPENAI_BASE_URL": images_server.url}
     with run_app(tmp_path / "log", **settings) as app:

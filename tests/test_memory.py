@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from utils import memory
-from utils.memory import COOKIE, BrowserCookie, BrowserMemory, browser_token
+from utils.review import memory
+from utils.review.memory import COOKIE, BrowserCookie, BrowserMemory, browser_token
 
 
 def snapshot(size: int, name: str = "") -> dict[str, Any]:

@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from utils.models import (
+from utils.images.models import (
     ListedModel,
     ability,
     check_size,

@@ -6,9 +6,9 @@ import pytest
 from flow import create_generation_flow
 from nodes import GenerateImageNode
 from tests.images_server import Answer, Gate, Head, ImagesServer, error, picture, plain
-from utils import state
-from utils.errors import UNKNOWN
-from utils.jobs import Job, Jobs
+from utils.images.errors import UNKNOWN
+from utils.jobs.table import Job, Jobs
+from utils.review import moves as state
 from utils.settings import get_settings
 
 RATE_LIMIT = error(429, "rate_limit_exceeded", retry_after="0")

@@ -1,6 +1,6 @@
 import pytest
 
-from utils import pace
+from utils.jobs import pace
 
 
 def test_the_median_of_recent_pictures_of_the_same_kind_is_expected() -> None:

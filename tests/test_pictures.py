@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from tests.images_server import picture
-from utils import pictures
-from utils.pictures import (
+from utils.images import pictures
+from utils.images.pictures import (
     THUMBNAIL,
     NotAPictureError,
     blank_picture,

@@ -8,12 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.images_server import picture
-from utils import state
-from utils.demo_engine import DemoTransport
-from utils.errors import CANCELLED
-from utils.image_api import TRANSPORTS
-from utils.jobs import Jobs
-from utils.pictures import check_picture
+from utils.demo.engine import DemoTransport
+from utils.images.api import TRANSPORTS
+from utils.images.errors import CANCELLED
+from utils.images.pictures import check_picture
+from utils.jobs.table import Jobs
+from utils.review import moves as state
 from utils.settings import DEMO_MODEL
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
@@ -24,9 +24,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """A table of jobs for each test, and a demo engine without its pace."""
     table = Jobs()
     monkeypatch.setattr("nodes.jobs", table)
-    monkeypatch.setattr("utils.jobs.jobs", table)
-    monkeypatch.setattr("utils.catalogue.jobs", table)
-    monkeypatch.setattr("utils.catalogue._asked", {})
+    monkeypatch.setattr("utils.jobs.table.jobs", table)
+    monkeypatch.setattr("utils.images.catalogue.jobs", table)
+    monkeypatch.setattr("utils.images.catalogue._asked", {})
     monkeypatch.setitem(TRANSPORTS, DEMO_MODEL, partial(DemoTransport, pace=0))
     yield table
     table.stop()

@@ -1,8 +1,8 @@
 import asyncio
 
 import app
-from utils.errors import CANCELLED
-from utils.jobs import Phase, jobs
+from utils.images.errors import CANCELLED
+from utils.jobs.table import Phase, jobs
 
 
 def test_no_job_outlives_the_server() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from tests.images_server import picture
-from utils import state
-from utils.errors import CANCELLED, CONNECTION, Problem
-from utils.pictures import check_picture
+from utils.images.errors import CANCELLED, CONNECTION, Problem
+from utils.images.pictures import check_picture
+from utils.review import moves as state
 
 
 @pytest.fixture

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     image_timeout: float = Field(
         300.0, gt=0, description="Seconds without news after which a try counts as failed."
     )
+    picture_memory: int = Field(
+        1024, ge=64, description="Megabytes of pictures in memory; a browser has a quarter at most."
+    )
 
 
 @dataclass(frozen=True)

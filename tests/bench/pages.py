@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 from tests.bench.world import DRAFT_SIZE, SIZE, BenchServer, cpu_seconds, picture_bytes, sent_at
 from tests.conftest import RunningApp
 from tests.studio import LONG, button, choose, expect_settled, generate
-from utils.pictures import THUMBNAIL
+from utils.images.pictures import THUMBNAIL
 
 # A locator's own waiting looks up to half a second apart, and would hide all that is measured.
 NOTE_EACH_FRAME = """

@@ -5,9 +5,9 @@ from concurrent.futures import Future
 
 from cachetools import TTLCache
 
-from utils.image_api import list_models
-from utils.jobs import jobs
-from utils.models import ListedModel
+from utils.images.api import list_models
+from utils.images.models import ListedModel
+from utils.jobs.table import jobs
 from utils.settings import Engine
 
 KEEP_SECONDS = 600

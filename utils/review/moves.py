@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from utils.errors import CANCELLED, FORGOTTEN, Problem
-from utils.models import PRESETS, ability, check_size, cost, count
-from utils.pictures import NotAPictureError, Picture, check_picture, encode
+from utils.images.errors import CANCELLED, FORGOTTEN, Problem
+from utils.images.models import PRESETS, ability, check_size, cost, count
+from utils.images.pictures import NotAPictureError, Picture, check_picture, encode
 from utils.settings import choose_engine
 
 

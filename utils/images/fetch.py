@@ -9,8 +9,8 @@ from socket import SOCK_STREAM
 
 from httpx2 import URL, AsyncClient, HTTPError, InvalidURL
 
-from utils.errors import NO_PICTURE, NOT_FETCHED, ImageError
-from utils.pictures import MAX_BYTES, encode
+from utils.images.errors import NO_PICTURE, NOT_FETCHED, ImageError
+from utils.images.pictures import MAX_BYTES, encode
 from utils.settings import Engine
 
 logger = logging.getLogger(__name__)

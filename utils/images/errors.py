@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import openai
 
-from utils.models import LIVE_MODELS
-from utils.pictures import NotAPictureError
+from utils.images.models import LIVE_MODELS
+from utils.images.pictures import NotAPictureError
 
 # A server may answer with a whole page; the telling words stand at its beginning.
 MESSAGE_LENGTH = 4000

@@ -17,8 +17,8 @@ from typing import Any
 import httpx2
 from PIL import Image, ImageFilter, PngImagePlugin, UnidentifiedImageError
 
-from utils.demo_painter import paint, retouch
-from utils.pictures import encode
+from utils.demo.painter import paint, retouch
+from utils.images.pictures import encode
 from utils.settings import DEMO_MODEL
 
 NOTICE = "Painted by the built-in demo engine. No AI model was at work."

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from cachetools import TTLCache
 
-from utils import pace
-from utils.errors import CANCELLED, UNKNOWN, ImageError, Problem
-from utils.pictures import Picture
+from utils.images.errors import CANCELLED, UNKNOWN, ImageError, Problem
+from utils.images.pictures import Picture
+from utils.jobs import pace
 from utils.settings import get_settings
 
 logger = logging.getLogger(__name__)

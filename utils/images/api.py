@@ -24,7 +24,7 @@ from openai import (
     UnprocessableEntityError,
 )
 
-from utils.errors import (
+from utils.images.errors import (
     CUT_OFF,
     NO_PICTURE,
     ImageError,
@@ -32,9 +32,9 @@ from utils.errors import (
     explain_body,
     named_parameter,
 )
-from utils.fetch import bounded, fetch_picture
-from utils.models import ListedModel, count, is_image_model
-from utils.pictures import MIME, NotAPictureError, Picture, check_picture, extension_of
+from utils.images.fetch import bounded, fetch_picture
+from utils.images.models import ListedModel, count, is_image_model
+from utils.images.pictures import MIME, NotAPictureError, Picture, check_picture, extension_of
 from utils.settings import DEMO_MODEL, Engine, get_settings
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ FAILURES = (OpenAIError, TransportError, TimeoutError, NotAPictureError, ImageEr
 
 def _demo_engine() -> AsyncBaseTransport:
     # Imported when it is needed: numpy would delay the start of an app that asks a real server.
-    from utils.demo_engine import DemoTransport
+    from utils.demo.engine import DemoTransport
 
     return DemoTransport()
 

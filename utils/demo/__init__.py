@@ -1,0 +1,1 @@
+"""The built-in engine: it answers the Images API in this process."""

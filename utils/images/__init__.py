@@ -1,0 +1,1 @@
+"""Pictures, by any server that speaks the Images API."""

@@ -1,0 +1,45 @@
+"""How a job can end without a result."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no result. `sentence` is for a person and says what to do next.
+
+    `retry` is True where the try surely cost nothing and another one may bring the result;
+    `billed` where it may have been billed all the same, so that only the person may ask again.
+    `retry_after` is the wait in seconds that the server asked for, and `request_id` the server's
+    name for the call, where it gave one.
+    """
+
+    kind: str
+    sentence: str
+    retry: bool = False
+    billed: bool = False
+    retry_after: float | None = None
+    request_id: str = ""
+
+
+class FailedError(Exception):
+    """A try that brought no result; `problem` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.kind)
+        self.problem = problem
+
+
+CANCELLED = Problem(
+    "cancelled", "Cancelled. What was already begun may still be billed.", billed=True
+)
+INTERRUPTED = Problem(
+    "interrupted",
+    "The server was restarted while this was on its way; it may have been billed. "
+    "Ask again if you still want it.",
+    billed=True,
+)
+UNKNOWN = Problem(
+    "unknown",
+    "This could not be made, and it may have been billed. Try again in a moment.",
+    billed=True,
+)

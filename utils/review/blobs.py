@@ -1,0 +1,132 @@
+"""The one home of large things: each under its SHA-256, held by the browsers that use it.
+
+A browser that stores more than its share loses its own oldest things, and where the whole table is
+full, the browser that holds most does. What no page has fetched yet goes last.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from utils.settings import get_settings
+
+
+class NoRoomError(Exception):
+    """One thing alone is larger than a browser's share."""
+
+
+@dataclass
+class _Blob:
+    data: bytes
+    versions: dict[str, bytes] = field(default_factory=dict)
+    owners: int = 0
+
+    @property
+    def weight(self) -> int:
+        return len(self.data) + sum(map(len, self.versions.values()))
+
+
+class Blobs:
+    """Bytes by the SHA-256 of themselves. `owner` is any name for whoever uses them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._blobs: dict[str, _Blob] = {}
+        # By owner, oldest first; True once the owner has said that it knows the thing.
+        self._owned: dict[str, dict[str, bool]] = {}
+        self._weight = 0
+
+    def put(self, owner: str, data: bytes, **versions: bytes) -> str:
+        """Keep `data` for `owner`, with smaller `versions` of it, and return its name.
+
+        Raises NoRoomError where it is larger than all that an owner may have.
+        """
+        if len(data) > self.share:
+            raise NoRoomError
+        name = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            blob = self._blobs.setdefault(name, _Blob(data, versions))
+            things = self._owned.setdefault(owner, {})
+            if name not in things:
+                things[name] = False
+                self._own(blob)
+            self._make_room(owner, name)
+        return name
+
+    def get(self, name: str, version: str = "") -> bytes | None:
+        """Return the bytes of this name, or a smaller version of them; None if they are gone."""
+        with self._lock:
+            blob = self._blobs.get(name)
+            if blob is None:
+                return None
+            return blob.versions.get(version, blob.data)
+
+    def hold(self, owner: str, names: Iterable[str]) -> None:
+        """Say which things `owner` still uses: what it knew and does not name any more goes."""
+        named = set(names)
+        with self._lock:
+            things = self._owned.get(owner, {})
+            for name, known in list(things.items()):
+                if name in named:
+                    things[name] = True
+                elif known:
+                    self._drop(owner, name)
+            for name in named & self._blobs.keys() - things.keys():
+                self._owned.setdefault(owner, things)[name] = True
+                self._own(self._blobs[name])
+
+    def forget(self, owner: str) -> None:
+        """Drop all that `owner` has."""
+        with self._lock:
+            for name in list(self._owned.get(owner, {})):
+                self._drop(owner, name)
+
+    @property
+    def weight(self) -> int:
+        """How many bytes there are in all."""
+        return self._weight
+
+    @property
+    def bound(self) -> int:
+        """How many bytes there may be in all."""
+        return get_settings().picture_memory * 1024 * 1024
+
+    @property
+    def share(self) -> int:
+        """How many bytes one owner may have."""
+        return self.bound // 4
+
+    def _own(self, blob: _Blob) -> None:
+        self._weight += blob.weight * (not blob.owners)
+        blob.owners += 1
+
+    def _drop(self, owner: str, name: str) -> None:
+        things = self._owned[owner]
+        del things[name]
+        if not things:
+            del self._owned[owner]
+        blob = self._blobs[name]
+        blob.owners -= 1
+        if not blob.owners:
+            self._weight -= blob.weight
+            del self._blobs[name]
+
+    def _make_room(self, owner: str, new: str) -> None:
+        while self._weight_of(owner) > self.share:
+            self._drop(owner, self._oldest(owner, new))
+        while self._weight > self.bound:
+            heaviest = max(self._owned, key=self._weight_of)
+            self._drop(heaviest, self._oldest(heaviest, new))
+
+    def _weight_of(self, owner: str) -> int:
+        return sum(self._blobs[name].weight for name in self._owned[owner])
+
+    def _oldest(self, owner: str, new: str) -> str:
+        """Return what `owner` is to lose: its oldest thing, what it has not fetched yet last."""
+        things = self._owned[owner]
+        others = [name for name in things if name != new] or [new]
+        return next((name for name in others if things[name]), others[0])
+
+
+blobs = Blobs()

@@ -1,0 +1,83 @@
+"""What the shared store is made of: frozen, and the same whatever a result is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from utils.jobs.outcomes import Problem
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who makes the results.
+
+    `address` is None for an engine in this process. `own_key` is True where the key is one that
+    the person typed into the page; the key itself is never part of a record.
+    """
+
+    name: str
+    model: str
+    address: str | None = None
+    own_key: bool = False
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a click asks for, whole when the click is made: nothing is chosen again later.
+
+    `options` are the settings that were chosen, by the engine's own names; `sources` are names of
+    what it is to be made from, in the table of blobs; `parent` is the attempt that it changes.
+    """
+
+    prompt: str
+    engine: Engine
+    options: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    parent: str = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a call has cost: tokens, and an estimate in dollars, 0 where none is known."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+
+class Result(Protocol):
+    """What an engine makes: `name` is that of its bytes in the table of blobs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def cost(self) -> Cost: ...
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Something that is waited for: `id` names its job, `click` the click that asked for it, and
+    `kind` the arrow of the flow that leads to the node which waits for it."""
+
+    id: str
+    click: str
+    wish: Wish
+    kind: str = "generate"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that was waited for in vain."""
+
+    pending: Pending
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A result under review; `id` is that of the job that brought it, `number` is for people."""
+
+    id: str
+    click: str
+    number: int
+    wish: Wish
+    result: Result

@@ -1,0 +1,152 @@
+"""What a person can set and bring along: settings, a key, pictures of their own, examples."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import streamlit as st
+
+from screens import result
+from utils import images
+from utils.review import moves
+from utils.review.records import Cost, Engine
+from utils.review.store import Store, by_key
+
+EXAMPLES = (
+    "A lighthouse by the sea at sunset",
+    "Snowy mountains above a quiet lake at dawn",
+    "A city by the water on a starry night",
+)
+
+
+def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
+    """Return the engine and the options that are chosen; raises ValueError with a sentence."""
+    return images.choose(shared)
+
+
+def render_examples(shared: Store) -> None:
+    """Offer prompts to start from."""
+    # An empty place, as for errors: what follows stays where it is when the examples go.
+    place = st.empty()
+    if shared["pending"] or shared["task_input"].strip() not in ("", *EXAMPLES):
+        return
+    with place.container(key="examples"):
+        st.text("Or start from one of these:")
+        for example in EXAMPLES:
+            st.button(example, on_click=moves.use_example, args=(shared, example, EXAMPLES))
+
+
+def render_references(shared: Store) -> None:
+    """Take up to 16 pictures that the next ones are made from."""
+    st.file_uploader(
+        "PNG, JPEG or WebP, up to 16 pictures",
+        type=["png", "jpg", "jpeg", "webp"],
+        accept_multiple_files=True,
+        # Another key empties the box, when its pictures are taken or removed.
+        key=f"uploads-{shared['upload_round']}",
+        disabled=bool(shared["pending"]),
+        on_change=take_uploads,
+        args=(shared,),
+    )
+    if shared["references"]:
+        with st.container(horizontal=True, key="references", vertical_alignment="center"):
+            for number, (name, _) in enumerate(shared["references"], 1):
+                st.image(images.address(name, "thumbnail"), width=48, alt=f"Your picture {number}")
+            st.button(
+                "Remove my pictures",
+                on_click=moves.drop_references,
+                args=(shared,),
+                disabled=bool(shared["pending"]),
+            )
+
+
+def take_uploads(shared: Store) -> None:
+    """Add the uploaded pictures to those that are there, where a reload finds them."""
+    files = by_key(shared)[f"uploads-{shared['upload_round']}"] or []
+    uploads = [(file.name, file.getvalue()) for file in files]
+    taken, sentence = images.take_uploads(shared["owner"], uploads)
+    moves.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
+
+
+def render_side_bar(shared: Store) -> None:
+    """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
+    engine = images.engine(by_key(shared))
+    with st.sidebar:
+        st.subheader("Settings", anchor=False)
+        render_settings(shared, engine)
+        st.subheader("Engine", anchor=False)
+        st.text("\n".join([engine.name, engine.model, *spending_in_words(shared)]))
+        if engine.address is None:
+            st.info(
+                "No AI model is at work: a small program on this server paints the pictures. "
+                "For an AI model, enter a key below, or set OPENAI_API_KEY on the server."
+            )
+        if images.asks_for_key():
+            st.text_input(
+                images.key_label(),
+                type="password",
+                key="api_key",
+                disabled=bool(shared["pending"]),
+                help="Used in this session alone, and forgotten when the page closes.",
+                autocomplete="off",
+            )
+            if warning := images.key_warning():
+                st.warning(warning)
+
+
+def render_settings(shared: Store, engine: Engine) -> None:
+    """Offer what the chosen model is not documented to lack."""
+    resting = bool(shared["pending"])
+    listed = [model.name for model in images.listed_models(engine, shared["api_key"])]
+    chosen = str(by_key(shared)["model"])
+    models = ["", *sorted({*listed, chosen} - {images.default_model(), ""})]
+    if len(models) > 1:
+        st.selectbox(
+            "Model",
+            models,
+            key="model",
+            disabled=resting,
+            format_func=lambda name: name or images.default_model(),
+        )
+    st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
+    for parameter in images.PARAMETERS:
+        values = images.choices(parameter, engine.model, by_key(shared))
+        if values:
+            st.selectbox(
+                parameter.label,
+                [images.AUTO, *values],
+                key=parameter.key,
+                disabled=resting,
+                accept_new_options=parameter.free,
+                help=parameter.help,
+            )
+
+
+def spending_in_words(shared: Store) -> list[str]:
+    """Return what this session's pictures have cost, as lines of text; none before the first."""
+    costs = shared["costs"].values()
+    total = Cost(sum(one.tokens for one in costs), sum(one.dollars for one in costs))
+    lost = sum(one.lost for one in costs)
+    made = sum(1 for one in costs if one.tokens or one.dollars)
+    lines = []
+    if made:
+        pictures = "1 picture" if made == 1 else f"{made} pictures"
+        lines = ["", f"This session: {pictures}, {result.cost_in_words(total)}"]
+    if lost:
+        tries = "1 try that brought nothing" if lost == 1 else f"{lost} tries that brought nothing"
+        lines.append(f"{tries} may have been billed too")
+    return lines
+
+
+def render_estimate(shared: Store) -> None:
+    """Say what several pictures, or one of a costly quality, will probably cost."""
+    dollars = images.estimate(by_key(shared), shared["attempts"])
+    if dollars:
+        st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
+
+
+def render_retirement(shared: Store) -> None:
+    """Warn of the end of the chosen model."""
+    engine = images.engine(by_key(shared))
+    for model in images.listed_models(engine, shared["api_key"]):
+        if model.name == engine.model and (warning := images.retirement(model, date.today())):
+            st.warning(warning)

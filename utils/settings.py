@@ -2,58 +2,68 @@
 
 Order of precedence: `.streamlit/secrets.toml` (Streamlit itself copies its top-level entries into
 the environment, over what is there), then environment variables, then the defaults below.
-A key that a person types into the page is used only where the server has none.
 """
 
-from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-OPENAI_BASE_URL = "https://api.openai.com/v1"
-DEMO_MODEL = "demo-painter"
 
 
 class Settings(BaseSettings):
     """The server's settings; each field is the environment variable of the same name."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(frozen=True)
 
     openai_api_key: SecretStr | None = Field(None, description="Key of the API.")
     openai_base_url: str | None = Field(
         None, description="Address of any server that speaks the Images API."
     )
-    openai_image_model: str = Field("gpt-image-2.5-flare", description="Model that is asked.")
+    openai_image_model: str = Field("gpt-image-2.6-flare", description="Model that is asked.")
+    image_stream: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether drafts are asked for; auto asks OpenAI and Azure for them."
+    )
     image_concurrency: int = Field(
         8, ge=1, description="Calls in flight at once, for the whole server."
     )
     image_timeout: float = Field(
-        300.0, gt=0, description="Seconds without news after which a try counts as failed."
+        300.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds without news after which a try counts as failed.",
     )
     picture_memory: int = Field(
         1024, ge=64, description="Megabytes of pictures in memory; a browser has a quarter at most."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _strip(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take white space off, such as the line's end after a key; blank counts as not set."""
+        if not isinstance(value, str):
+            return value
+        return value.strip() or cls.model_fields[str(info.field_name)].default
 
-@dataclass(frozen=True)
-class Engine:
-    """Who makes the pictures.
+    @field_validator("openai_api_key")
+    @classmethod
+    def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and not is_key(key.get_secret_value()):
+            raise ValueError("Value should be a key, without spaces and of ASCII letters alone")
+        return key
 
-    `base_url` is None for an engine in this process, such as the built-in demo engine, and
-    `api_key` is None for a server that needs none.
-    """
+    @field_validator("openai_base_url")
+    @classmethod
+    def _check_address(cls, address: str | None) -> str | None:
+        if address and not _is_address(address):
+            raise ValueError("Value should begin with http:// or https:// and name a host")
+        return address
 
-    name: str
-    model: str
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
 
-    @property
-    def is_demo(self) -> bool:
-        """True where no AI model is at work."""
-        return self.base_url is None and self.model == DEMO_MODEL
+def is_key(text: str) -> bool:
+    """Return whether `text` can be sent as a key at all: a masked one, with its dots, cannot."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 @cache
@@ -65,17 +75,29 @@ def get_settings() -> Settings:
     return Settings()
 
 
-def choose_engine(typed_key: str = "", model: str = "") -> Engine:
-    """Return the engine that serves a session.
+def check_settings() -> str:
+    """Return a sentence that says which variable holds an impossible value, '' where none does."""
+    try:
+        get_settings()
+    except ValidationError as exc:
+        # Not the value: it may be a key.
+        wrong = [
+            f"{str(error['loc'][0]).upper()} {_in_our_words(error['msg'])}"
+            for error in exc.errors(include_input=False)
+        ]
+        return f"{', and '.join(wrong)}. Change it and start again."
+    return ""
 
-    `typed_key` is what was entered as key, and `model` what was chosen; '' for none.
-    """
-    settings = get_settings()
-    secret = settings.openai_api_key
-    api_key = secret.get_secret_value() if secret else typed_key.strip() or None
-    base_url = settings.openai_base_url or (OPENAI_BASE_URL if api_key else None)
-    if base_url is None:
-        return Engine(name="Demo engine", model=DEMO_MODEL)
-    host = urlsplit(base_url).hostname or base_url
-    name = "OpenAI" if host == urlsplit(OPENAI_BASE_URL).hostname else host
-    return Engine(name, model or settings.openai_image_model, base_url, api_key)
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _in_our_words(message: str) -> str:
+    """Return pydantic's "Input should be ..." as the end of a sentence about a variable."""
+    text = message.removeprefix("Value error, ")
+    return text.removeprefix("Input ").removeprefix("Value ")

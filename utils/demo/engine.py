@@ -18,8 +18,8 @@ import httpx2
 from PIL import Image, ImageFilter, PngImagePlugin, UnidentifiedImageError
 
 from utils.demo.painter import paint, retouch
+from utils.images.models import DEMO_MODEL
 from utils.images.pictures import encode
-from utils.settings import DEMO_MODEL
 
 NOTICE = "Painted by the built-in demo engine. No AI model was at work."
 DEFAULT_SIZE = (1024, 1024)

@@ -1,1 +1,63 @@
-"""Pictures, by any server that speaks the Images API."""
+"""Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
+
+from utils.images.api import Call, Picture, kind, make, places
+from utils.images.catalogue import listed_models
+from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
+from utils.images.models import (
+    COSTLY,
+    PRESETS,
+    ListedModel,
+    check_size,
+    expected_cost,
+    retirement,
+    takes_any_size,
+)
+from utils.images.parameters import (
+    AUTO,
+    DEFAULTS,
+    PARAMETERS,
+    Parameter,
+    choices,
+    choose,
+    fit,
+    size_to_come,
+)
+from utils.images.pictures import MIME, THUMBNAIL, blank_picture, file_name, thumbnail
+from utils.images.uploads import MAX_UPLOADS, Upload, take_uploads
+
+__all__ = [
+    "AUTO",
+    "COSTLY",
+    "DEFAULTS",
+    "MAX_UPLOADS",
+    "MIME",
+    "PARAMETERS",
+    "PRESETS",
+    "THUMBNAIL",
+    "Call",
+    "ListedModel",
+    "Parameter",
+    "Picture",
+    "Upload",
+    "asks_for_key",
+    "blank_picture",
+    "check_size",
+    "choices",
+    "choose",
+    "engine",
+    "expected_cost",
+    "file_name",
+    "fit",
+    "is_demo",
+    "key_label",
+    "key_warning",
+    "kind",
+    "listed_models",
+    "make",
+    "places",
+    "retirement",
+    "size_to_come",
+    "take_uploads",
+    "takes_any_size",
+    "thumbnail",
+]

@@ -1,305 +1,354 @@
 """The one place that talks to the Images API, through the OpenAI SDK, whatever the engine."""
 
-import json
 import logging
+import math
 import time
-from asyncio import AbstractEventLoop, get_running_loop, timeout, to_thread
-from collections.abc import AsyncIterator, Callable, Mapping
+from asyncio import get_running_loop, timeout, to_thread
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import partial
 from typing import Any
 
-from cachetools import LRUCache
-from httpx2 import AsyncBaseTransport, TransportError
+from cachetools import TTLCache
+from httpx2 import HTTPError, InvalidURL
 from openai import (
     AsyncAPIResponse,
-    AsyncOpenAI,
     BadRequestError,
-    DefaultAsyncHttpxClient,
-    Omit,
     OpenAIError,
-    Timeout,
     UnprocessableEntityError,
 )
 
-from utils.images.errors import (
-    CUT_OFF,
-    NO_PICTURE,
-    ImageError,
-    explain,
-    explain_body,
-    named_parameter,
-)
+from utils.images import clients, engines, errors, models, pictures
+from utils.images.events import load, picture_in, read_events
 from utils.images.fetch import bounded, fetch_picture
-from utils.images.models import ListedModel, count, is_image_model
-from utils.images.pictures import MIME, NotAPictureError, Picture, check_picture, extension_of
-from utils.settings import DEMO_MODEL, Engine, get_settings
+from utils.images.parameters import PARAMETERS
+from utils.images.uploads import MAX_UPLOADS
+from utils.jobs.outcomes import FailedError, Problem
+from utils.review.blobs import NoRoomError, blobs
+from utils.review.records import Cost, Engine, Wish
+from utils.settings import get_settings, is_key
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 10.0
-DRAFTS = {"stream": True, "partial_images": 2}
-FAILURES = (OpenAIError, TransportError, TimeoutError, NotAPictureError, ImageError)
+DRAFTS: Mapping[str, object] = {"stream": True, "partial_images": 2}
+FAILURES = (
+    OpenAIError,
+    HTTPError,
+    InvalidURL,
+    TimeoutError,
+    pictures.NotAPictureError,
+    FailedError,
+)
 
-
-def _demo_engine() -> AsyncBaseTransport:
-    # Imported when it is needed: numpy would delay the start of an app that asks a real server.
-    from utils.demo.engine import DemoTransport
-
-    return DemoTransport()
-
-
-# The engines that answer in this process, by model; all others are reached by their address.
-TRANSPORTS: dict[str, Callable[[], AsyncBaseTransport]] = {DEMO_MODEL: _demo_engine}
-
-# What each server and model has refused, by parameter and value.
-_refused: LRUCache[object, frozenset[tuple[str, Any]]] = LRUCache(256)
+# What a server has refused, by who it is, parameter and value: asked again after an hour.
+_refused: TTLCache[Hashable, bool] = TTLCache(1024, 3600)
 
 
 @dataclass(frozen=True)
-class ImageRequest:
-    """One picture to be made; `id` names it to the server and in the log.
+class Picture:
+    """A picture that was made: a Result.
 
-    `options` are the settings that were chosen, by the API's own parameter names; what is left to
-    the server is not in it. With `images` (bytes) the call is an edit of them.
+    `name` is that of its bytes in the table of blobs, and `extension` png, jpg or webp by these
+    bytes; `tokens` are the API's count, 0 where it sent none; `seconds` is how long it took, and
+    `refused` names the chosen settings that the server would not take.
     """
+
+    name: str
+    extension: str
+    width: int
+    height: int
+    tokens: int
+    cost: Cost
+    seconds: float
+    refused: tuple[str, ...] = ()
+
+
+Call = Callable[[Callable[[bytes], None]], Awaitable[Picture]]
+
+
+def make(pending_id: str, wish: Wish, key: str, owner: str) -> Call:
+    """Return the call that asks for the picture of `wish`, once, and keeps it for `owner`.
+
+    `pending_id` names it to the server and in the log. `key` is the one that the person typed, ''
+    for none. The call is given a function that takes each draft (bytes), and returns the Picture
+    or raises FailedError with a Problem that a person can read, whatever goes wrong.
+    """
+    return partial(_make, _Request(pending_id, wish, key, owner))
+
+
+def kind(wish: Wish) -> Hashable:
+    """Return what decides how long it takes: wishes of one kind take about as long."""
+    options = tuple(wish.options.get(one.key) for one in PARAMETERS if one.paces)
+    return (wish.engine.address, wish.engine.model, bool(wish.sources), *options)
+
+
+def places() -> int:
+    """Return how many pictures are asked for at once, for the whole server."""
+    return get_settings().image_concurrency
+
+
+async def list_models(engine: Engine, key: str) -> tuple[models.ListedModel, ...] | None:
+    """Return the image models that the engine lists, with the typed `key`; None for no list.
+
+    Nothing is raised, whatever goes wrong: a page must not break by a list.
+    """
+    key = engines.key_for(engine, key)
+    if not is_key(key):
+        return None
+    client = clients.api_client(engine, key)
+    try:
+        async with (
+            timeout(clients.CONNECT_SECONDS),
+            client.models.with_streaming_response.list(
+                extra_headers=clients.headers(engine, key)
+            ) as response,
+        ):
+            answer = load(b"".join([chunk async for chunk in bounded(response.iter_bytes())]))
+    except Exception as exc:
+        logger.info("no list of models: %s", type(exc).__name__)
+        return None
+    listed = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(listed, list):
+        return None
+    entries = [entry for entry in listed if isinstance(entry, Mapping)]
+    return tuple(
+        _listed(entry)
+        for entry in entries
+        if models.is_image_model(str(entry.get("id") or ""), entry.get("mode"))
+    )
+
+
+def _listed(entry: Mapping[str, object]) -> models.ListedModel:
+    name = str(entry.get("id"))
+    try:
+        return models.ListedModel(name, date.fromisoformat(str(entry.get("shutdown_date"))))
+    except ValueError:
+        return models.ListedModel(name)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A wish on its way."""
 
     id: str
-    prompt: str
-    engine: Engine
-    options: Mapping[str, str] = field(default_factory=dict)
-    images: tuple[bytes, ...] = ()
+    wish: Wish
+    typed_key: str
+    owner: str
 
     @property
-    def kind(self) -> tuple[object, ...]:
-        """What decides how long it takes: requests of one kind take about as long."""
-        options = (self.options.get("size"), self.options.get("quality"))
-        return (self.engine.base_url, self.engine.model, bool(self.images), *options)
+    def engine(self) -> Engine:
+        return self.wish.engine
+
+    @property
+    def key(self) -> str:
+        return engines.key_for(self.engine, self.typed_key)
 
 
-async def request_picture(request: ImageRequest, on_partial: Callable[[str], None]) -> Picture:
-    """Ask the engine for one picture, once; `on_partial` is given each partial one (base64).
+@dataclass(frozen=True)
+class _Answer:
+    """What came: the picture, what the API says that it used, and what a gateway says it cost."""
 
-    Raises ImageError, with the Problem that a person can read, whatever goes wrong.
-    """
+    picture: pictures.Checked
+    usage: object
+    told: float | None
+
+
+async def _make(request: _Request, on_partial: Callable[[bytes], None]) -> Picture:
     began = time.monotonic()
     try:
-        picture = await _ask_for_what_is_taken(request, on_partial)
+        picture = await _ask_and_keep(request, on_partial, began)
     except FAILURES as exc:
-        problem = explain(exc)
-        logger.warning(
-            "request=%s model=%s failed: %s (%s), status %s, after %.1f s, server's request %s",
-            request.id,
-            request.engine.model,
-            problem.kind,
-            type(exc).__name__,
-            getattr(exc, "status_code", "-"),
-            time.monotonic() - began,
-            problem.request_id or "-",
-        )
-        raise ImageError(problem) from None
+        problem = errors.explain(exc, pictures=bool(request.wish.sources))
+        _log_failure(request, problem, exc, time.monotonic() - began)
+    else:
+        return picture
+    # Here, and not above: an exception keeps alive the one that it was raised in, and with it the
+    # request, its pictures and its key.
+    raise FailedError(problem)
+
+
+async def _ask_and_keep(
+    request: _Request, on_partial: Callable[[bytes], None], began: float
+) -> Picture:
+    sources = _read_sources(request)
+    answer, refused = await _ask_for_what_is_taken(request, sources, on_partial)
     seconds = time.monotonic() - began
+    made = answer.picture
+    # In a thread: the hash of a large picture would hold up every other job for some 10 ms.
+    try:
+        name = await to_thread(blobs.put, request.owner, made.data, thumbnail=made.thumbnail)
+    except NoRoomError:
+        raise FailedError(errors.NO_ROOM) from None
+    cost = models.cost(request.engine.model, answer.usage, answer.told)
     logger.info(
         "request=%s model=%s made %dx%d %s in %.1f s, %d tokens",
         request.id,
         request.engine.model,
-        picture.width,
-        picture.height,
-        picture.extension,
+        made.width,
+        made.height,
+        made.extension,
         seconds,
-        count(picture.usage.get("total_tokens")),
+        cost.tokens,
     )
-    return replace(picture, seconds=seconds)
+    return Picture(
+        name, made.extension, made.width, made.height, cost.tokens, cost, seconds, refused
+    )
 
 
-async def list_models(engine: Engine) -> tuple[ListedModel, ...]:
-    """Return the image models that the engine lists; () where it does not, for any reason."""
-    try:
-        async with (
-            timeout(CONNECT_SECONDS),
-            _client(engine).models.with_streaming_response.list(
-                extra_headers=_authorization(engine)
-            ) as response,
-        ):
-            answer = _json(b"".join([chunk async for chunk in bounded(response.iter_bytes())]))
-    except FAILURES as exc:
-        logger.info("no list of models: %s", type(exc).__name__)
-        return ()
-    listed = answer.get("data") if isinstance(answer, Mapping) else None
-    models = [_listed(model) for model in listed] if isinstance(listed, list) else []
-    return tuple(model for model in models if is_image_model(model.name))
+def _log_failure(request: _Request, problem: Problem, exc: Exception, seconds: float) -> None:
+    logger.warning(
+        "request=%s model=%s failed: %s (%s), status %s, after %.1f s, server's request %s",
+        request.id,
+        request.engine.model,
+        problem.kind,
+        type(exc).__name__,
+        getattr(exc, "status_code", "-"),
+        seconds,
+        problem.request_id or "-",
+    )
 
 
-def _listed(model: object) -> ListedModel:
-    entry = model if isinstance(model, Mapping) else {}
-    name = str(entry.get("id") or "")
-    try:
-        return ListedModel(name, date.fromisoformat(str(entry.get("shutdown_date"))))
-    except ValueError:
-        return ListedModel(name)
+def _read_sources(request: _Request) -> tuple[bytes, ...]:
+    """Return the pictures to start from, after all that can be checked without asking anyone."""
+    if request.engine.own_key and not request.key:
+        raise FailedError(errors.KEY_GONE)
+    if not is_key(request.key):
+        raise FailedError(errors.NOT_A_KEY)
+    if len(request.wish.sources) > MAX_UPLOADS:
+        raise FailedError(errors.TOO_MANY_SOURCES)
+    sources = [blobs.get(name) for name in request.wish.sources]
+    found = tuple(source for source in sources if source is not None)
+    if len(found) < len(sources):
+        raise FailedError(errors.SOURCE_GONE)
+    return found
 
 
 async def _ask_for_what_is_taken(
-    request: ImageRequest, on_partial: Callable[[str], None]
-) -> Picture:
-    """Leave out what this server is known to refuse, and learn what else it does."""
-    server = (request.engine.base_url, request.engine.model)
-    wishes: dict[str, Any] = {**request.options, **DRAFTS}
+    request: _Request, sources: tuple[bytes, ...], on_partial: Callable[[bytes], None]
+) -> tuple[_Answer, tuple[str, ...]]:
+    """Leave out what this server is known to refuse, and learn what else it does.
+
+    What is refused costs nothing. It is remembered once the call has worked without it: until then
+    it is but a guess at what the server means.
+    """
+    engine, options = request.engine, request.wish.options
+    # Whose key it is may decide what is taken; only its hash is kept beyond the call.
+    server = (engine.address, engine.model, hash(request.key))
+    wished: dict[str, object] = {**options, **(DRAFTS if engines.streams(engine) else {})}
+    sent = {name: wish for name, wish in wished.items() if (server, name, wish) not in _refused}
+    learnt: set[str] = set()
     while True:
-        refused = _refused.get(server, frozenset())
-        wishes = {name: wish for name, wish in wishes.items() if (name, wish) not in refused}
         try:
-            picture = await _ask(request, wishes, on_partial)
+            answer = await _ask(request, sources, sent, on_partial)
         except (BadRequestError, UnprocessableEntityError) as exc:
-            name = named_parameter(exc.body, wishes)
-            if name is None or explain(exc).kind != "parameter":
+            name = errors.refused_parameter(exc.body, sent, request.wish.prompt)
+            if not name:
                 raise
-            # Without a stream there are no partial pictures to ask for.
-            names = wishes.keys() & (DRAFTS.keys() if name == "stream" else {name})
-            _refused[server] = refused | {(one, wishes[one]) for one in names}
-            logger.info("request=%s asked again without %s", request.id, name)
         else:
-            return replace(picture, refused=tuple(request.options.keys() - wishes.keys()))
+            break
+        # Without a stream there are no drafts to ask for.
+        learnt |= sent.keys() & (DRAFTS.keys() if name == "stream" else {name})
+        sent = {other: wish for other, wish in sent.items() if other not in learnt}
+        logger.info("request=%s asked again without %s", request.id, name)
+    for name in learnt:
+        _refused[(server, name, wished[name])] = True
+    return answer, tuple(name for name in options if name not in sent)
 
 
 async def _ask(
-    request: ImageRequest, wishes: Mapping[str, Any], on_partial: Callable[[str], None]
-) -> Picture:
+    request: _Request,
+    sources: tuple[bytes, ...],
+    sent: Mapping[str, object],
+    on_partial: Callable[[bytes], None],
+) -> _Answer:
     patience = get_settings().image_timeout
-    async with timeout(patience) as limit, _call(request, wishes) as response:
+    async with timeout(patience) as limit, _call(request, sources, sent) as response:
+        told = _price(response.headers.get("x-litellm-response-cost", ""))
         chunks = bounded(response.iter_bytes())
-        if "text/event-stream" not in response.headers.get("content-type", ""):
+        if response.headers.get("content-type", "").startswith("image/"):
             body = b"".join([chunk async for chunk in chunks])
-            limit.reschedule(None)
-            return await _read_plain(body, request.engine)
+            return _Answer(await to_thread(pictures.check_picture, body), None, told)
         async for event in read_events(chunks):
-            kind = str(event.get("type"))
-            if event.get("error") or kind == "error":
-                raise ImageError(explain_body(event))
-            if kind.endswith(".completed"):
-                limit.reschedule(None)
-                return await _read_item(event, event.get("usage"), request.engine)
-            if kind.endswith(".partial_image"):
+            name = str(event.get("type") or "")
+            if "partial" in name or "partial_image_index" in event:
                 # Keep-alives do not count as news: only what can be seen extends the patience.
-                limit.reschedule(get_running_loop().time() + patience)
-                await _show_partial(event, on_partial)
-        raise ImageError(CUT_OFF)
+                if await _show_partial(event, on_partial):
+                    limit.reschedule(get_running_loop().time() + patience)
+                continue
+            form, text = _find_picture(name, event)
+            if text:
+                limit.reschedule(None)
+                picture = await _read_picture(form, text, request)
+                return _Answer(picture, event.get("usage"), told)
+            if event.get("error") or name == "error":
+                raise FailedError(errors.explain_body(event, pictures=bool(sources)))
+        raise FailedError(errors.NO_PICTURE)
 
 
 def _call(
-    request: ImageRequest, wishes: Mapping[str, Any]
+    request: _Request, sources: tuple[bytes, ...], sent: Mapping[str, object]
 ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-    images = _client(request.engine).images.with_streaming_response
+    engine, key = request.engine, request.key
+    images = clients.api_client(engine, key).images.with_streaming_response
     asked: dict[str, Any] = {
-        "prompt": request.prompt,
-        "model": request.engine.model,
-        "extra_headers": {**_authorization(request.engine), "X-Client-Request-Id": request.id},
-        **wishes,
+        "prompt": request.wish.prompt,
+        "model": engine.model,
+        "extra_headers": {**clients.headers(engine, key), "X-Client-Request-Id": request.id},
+        # The settings of newer models are none that the SDK must know.
+        "extra_body": dict(sent),
     }
-    if not request.images:
+    if not sources:
         return images.generate(**asked)
-    files = [_file(number, image) for number, image in enumerate(request.images, 1)]
+    files = [_file(number, source) for number, source in enumerate(sources, 1)]
     return images.edit(image=files[0] if len(files) == 1 else files, **asked)
 
 
-def _file(number: int, image: bytes) -> tuple[str, bytes, str]:
-    extension = extension_of(image)
-    return f"image-{number}.{extension}", image, MIME[extension]
+def _file(number: int, data: bytes) -> tuple[str, bytes, str]:
+    extension = pictures.extension_of(data)
+    return f"image-{number}.{extension}", data, pictures.MIME[extension]
 
 
-async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """Yield the JSON objects of a server-sent event stream; what is none is passed over.
+def _find_picture(name: str, event: Mapping[str, object]) -> tuple[str, str]:
+    """Return how an event holds its picture, `b64_json` or `url`, and the text that stands there.
 
-    The SDK's own iterator ends with an exception at a keep-alive without data, and a picture
-    that was paid for would be lost with the rest of the stream.
-    Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+    An address counts only where the API has one: others may lead to a server's documents.
     """
-    data: list[bytes] = []
-    async for line in _lines(chunks):
-        if line.startswith(b"data:"):
-            data.append(line[5:])
-        elif not line:
-            event = _json(b"\n".join(data))
-            data.clear()
-            if isinstance(event, dict):
-                yield event
+    addresses = not name or name.endswith("completed") or isinstance(event.get("data"), list)
+    inside = {key: value for key, value in event.items() if key != "error"}
+    return picture_in(inside, addresses=addresses)
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield lines without their ends, and an empty one after the last."""
-    parts: list[bytes] = []
-    async for chunk in chunks:
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            yield b"".join([*parts, end]).rstrip(b"\r")
-            parts.clear()
-        parts.append(rest)
-    yield b"".join(parts)
-    yield b""
-
-
-async def _read_plain(body: bytes, engine: Engine) -> Picture:
-    answer = _json(body)
-    if not isinstance(answer, Mapping):
-        raise ImageError(NO_PICTURE)
-    if answer.get("error"):
-        raise ImageError(explain_body(answer))
-    items = answer.get("data")
-    if not isinstance(items, list) or not items or not isinstance(items[0], Mapping):
-        raise ImageError(NO_PICTURE)
-    return await _read_item(items[0], answer.get("usage"), engine)
-
-
-async def _read_item(item: Mapping[str, Any], usage: object, engine: Engine) -> Picture:
-    image, url = item.get("b64_json"), item.get("url")
-    if not image and isinstance(url, str):
-        http = _http_client(get_running_loop(), engine)
-        image = url if url.startswith("data:") else await fetch_picture(url, engine, http)
-    if not isinstance(image, str):
-        raise ImageError(NO_PICTURE)
-    if image.startswith("data:"):
-        image = image.partition(",")[2]
+async def _read_picture(form: str, text: str, request: _Request) -> pictures.Checked:
+    if form == "url" and not text.startswith("data:"):
+        http = clients.http_client(request.engine)
+        data = await fetch_picture(text, request.engine.address or "", request.key, http)
+        return await to_thread(pictures.check_picture, data)
     # In a thread: decoding would hold up every other job for some 30 ms.
-    return await to_thread(check_picture, image, usage if isinstance(usage, dict) else {})
+    return await to_thread(_decode, text)
 
 
-async def _show_partial(event: Mapping[str, Any], on_partial: Callable[[str], None]) -> None:
+def _decode(text: str) -> pictures.Checked:
+    return pictures.check_picture(pictures.decode(text))
+
+
+async def _show_partial(event: Mapping[str, object], on_partial: Callable[[bytes], None]) -> bool:
+    """Hand on a draft; return whether it was one."""
+    _, text = picture_in(event, addresses=False)
     try:
-        on_partial((await to_thread(check_picture, str(event.get("b64_json")))).image)
-    except NotAPictureError:
+        draft = await to_thread(_decode, text)
+    except pictures.NotAPictureError:
         logger.info("passed over a partial picture that is none")
+        return False
+    on_partial(draft.data)
+    return True
 
 
-def _json(text: bytes) -> object:
+def _price(header: str) -> float | None:
+    """Return the price in USD that a LiteLLM proxy names; None where it names none or nothing."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        price = float(header)
+    except ValueError:
         return None
-
-
-def _authorization(engine: Engine) -> dict[str, str | Omit]:
-    # A server without a key is sent none; the SDK would insist on one.
-    return {} if engine.api_key else {"Authorization": Omit()}
-
-
-def _client(engine: Engine) -> AsyncOpenAI:
-    return AsyncOpenAI(
-        api_key=engine.api_key or "none",
-        base_url=engine.base_url or "http://in-process.invalid/v1",
-        http_client=_http_client(get_running_loop(), engine),
-        max_retries=0,
-    )
-
-
-def _http_client(loop: AbstractEventLoop, engine: Engine) -> DefaultAsyncHttpxClient:
-    return _shared_http_client(loop, None if engine.base_url else engine.model)
-
-
-@cache
-def _shared_http_client(loop: AbstractEventLoop, model: str | None) -> DefaultAsyncHttpxClient:
-    """Share the connections, and the costly TLS set-up, between all calls of a loop."""
-    limits = Timeout(get_settings().image_timeout, connect=CONNECT_SECONDS)
-    transport = TRANSPORTS[model]() if model else None
-    return DefaultAsyncHttpxClient(transport=transport, timeout=limits)
+    return price if 0 < price < math.inf else None

@@ -2,72 +2,62 @@
 
 The codes and messages are those of OpenAI's Images API and of compatible servers. Nothing that a
 server says is passed on: its text only selects a sentence of ours.
+
+What is tried again by itself follows the SDK's own convention: no connection, a connection cut
+off, 408, 409, 429 and 5xx. A try that ran out of time, here or at a gateway (504), may well have
+been made and billed, so the person is asked first.
 """
 
 import re
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import httpx2
 import openai
 
 from utils.images.models import LIVE_MODELS
+from utils.images.parameters import PARAMETERS
 from utils.images.pictures import NotAPictureError
+from utils.jobs.outcomes import UNKNOWN, FailedError, Problem
 
 # A server may answer with a whole page; the telling words stand at its beginning.
 MESSAGE_LENGTH = 4000
+# Seconds: nobody waits longer than that on an open page.
+LONGEST_WAIT = 600.0
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One failure. `sentence` is for a person; `retry` says whether another try makes sense.
+class Rule:
+    """A problem, and the marks by which it is known: one hit is enough.
 
-    `retry_after` is the wait in seconds that the server asked for, and `request_id` the server's
-    name for the call, where it gave one.
+    `codes` are those of an error's `code` or `type`, `words` a pattern for its message.
     """
 
     kind: str
     sentence: str
     retry: bool = False
-    retry_after: float | None = None
-    request_id: str = ""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Selects by HTTP status, by code or type, or by words of the message: one hit is enough."""
-
-    kind: str
-    sentence: str
-    retry: bool = False
-    statuses: frozenset[int] = frozenset()
+    billed: bool = False
     codes: frozenset[str] = frozenset()
     words: str = ""
-
-    def matches(self, status: int | None, codes: set[str], message: str) -> bool:
-        """Return whether this rule speaks of a failure with these marks."""
-        return (
-            status in self.statuses
-            or bool(codes & self.codes)
-            or bool(self.words and re.search(self.words, message, re.IGNORECASE))
-        )
+    statuses: frozenset[int] = frozenset()
 
 
-# The first rule that matches wins, so the more telling ones stand first.
 RULES = (
     Rule(
         "refused",
         "The safety system refused this prompt{categories}. Change its wording and try again.",
         codes=frozenset({"moderation_blocked", "content_policy_violation", "image_safety"}),
-        words=r"safety system|content policy|moderation",
+        words=r"safety system|content[ _]?policy|moderation_blocked",
     ),
     Rule(
         "quota",
         "The account has no credit left or has reached its spending limit. "
         "Add credit or raise the limit, then try again.",
-        codes=frozenset({"insufficient_quota", "billing_hard_limit_reached"}),
-        words=r"billing|exceeded your current quota",
+        codes=frozenset({"insufficient_quota", "billing_hard_limit_reached", "budget_exceeded"}),
+        words=r"exceeded your current quota|billing hard limit|budget has been exceeded",
+        statuses=frozenset({402}),
     ),
     Rule(
         "unverified",
@@ -78,29 +68,30 @@ RULES = (
     Rule(
         "key",
         "The API key was not accepted. Check the key and try again.",
+        # A LiteLLM proxy without a database looks up any key but its own in vain.
+        codes=frozenset({"invalid_api_key", "authentication_error", "no_db_connection"}),
         statuses=frozenset({401}),
-        codes=frozenset({"invalid_api_key", "authentication_error"}),
     ),
     Rule(
         "model",
         "The server does not have this model, or no longer. Choose another one in the side bar or "
         f"set OPENAI_IMAGE_MODEL; OpenAI's live ones are {', '.join(LIVE_MODELS)}.",
         codes=frozenset({"model_not_found"}),
-        words=r"model .*(not found|does not exist|deprecated|shut down|not supported)",
+        words=r"model .*(not found|does not exist|deprecated|shut down)|invalid model name",
     ),
     Rule(
         "forbidden",
         "This API key may not make pictures. Use another key, or ask its owner for access.",
+        codes=frozenset({"permission_denied", "key_model_access_denied"}),
         statuses=frozenset({403}),
-        codes=frozenset({"permission_denied"}),
     ),
     Rule(
         "rate limit",
         "The server is asked for more pictures than it allows just now. "
         "Wait a minute and try again.",
         retry=True,
-        statuses=frozenset({429}),
         codes=frozenset({"rate_limit_exceeded", "rate_limit_error", "requests", "tokens"}),
+        statuses=frozenset({429}),
     ),
     Rule(
         "address",
@@ -109,7 +100,7 @@ RULES = (
     ),
     Rule(
         "too large",
-        "The request was too large for the server. Use a shorter prompt and try again.",
+        "The request was too large for the server. Use {smaller} and try again.",
         statuses=frozenset({413}),
     ),
     Rule(
@@ -119,92 +110,146 @@ RULES = (
         statuses=frozenset({408, 409}),
     ),
     Rule(
+        "too slow",
+        "The picture server did not answer in time, and may have billed the picture all the same. "
+        "Try again if you still want it.",
+        billed=True,
+        # 524: the same, by one of the large gateways.
+        statuses=frozenset({504, 524}),
+    ),
+    Rule(
         "parameter",
         "The server did not accept {parameter}. Change it and try again.",
-        statuses=frozenset({400, 422}),
         codes=frozenset({"invalid_request_error", "image_generation_user_error"}),
+        statuses=frozenset({400, 422}),
+    ),
+    Rule(
+        "overloaded",
+        "The picture server has too much to do. Try again in a moment.",
+        retry=True,
+        codes=frozenset({"overloaded_error"}),
+        statuses=frozenset({503, 529}),
     ),
     Rule(
         "server",
-        "The picture server has trouble of its own. Try again in a moment.",
+        "The picture server has trouble of its own, and may have billed the picture all the same. "
+        "Try again in a moment.",
         retry=True,
+        billed=True,
+        codes=frozenset({"server_error", "api_error", "internal_error"}),
         statuses=frozenset(range(500, 600)),
-        codes=frozenset({"server_error", "api_error", "internal_error", "overloaded_error"}),
+    ),
+    Rule(
+        "unknown",
+        "The server would not make the picture and does not say why. Try again in a moment.",
+        statuses=frozenset(range(300, 500)),
     ),
 )
+# These types say no more than the status does.
+VAGUE = frozenset({"invalid_request_error", "image_generation_user_error"})
 
 # What may be named of a server's answer: these words, and nothing else that it says.
 CATEGORIES = ("sexual", "violence", "self-harm", "hate", "harassment", "illicit", "minors")
-PARAMETERS = {
+# Each parameter by the names that servers have for it, in the words for a person.
+DRAFTS = ("stream", "partial_images")
+NAMES: Mapping[str, str] = {
+    **{name: one.words for one in PARAMETERS for name in one.refusals},
+    **dict.fromkeys(DRAFTS, "the request for drafts"),
     "prompt": "the prompt",
-    "partial_images": "the request for drafts",
-    "stream": "the request for drafts",
-    "size": "the size",
-    "quality": "the quality",
-    "background": "the background",
-    "output_format": "the format",
     "model": "the model",
     "image": "the picture to change",
-    "mask": "the mask",
 }
+_KEYS = {name: one.key for one in PARAMETERS for name in one.refusals}
 
-CANCELLED = Problem("cancelled", "Cancelled. A picture already begun may still be billed.")
 CONNECTION = Problem(
     "connection",
     "The picture server could not be reached. Check the connection and try again.",
     retry=True,
 )
-TOO_SLOW = Problem(
-    "too slow", "The picture server did not answer in time. Try again in a moment.", retry=True
+TOO_SLOW = next(
+    Problem(rule.kind, rule.sentence, billed=rule.billed)
+    for rule in RULES
+    if rule.kind == "too slow"
 )
 CUT_OFF = Problem(
-    "cut off", "The answer ended before the picture was there. Try again.", retry=True
+    "cut off",
+    "The connection was lost before the picture was there, and it may have been billed. "
+    "Try again in a moment.",
+    retry=True,
+    billed=True,
 )
 NOT_FETCHED = Problem(
     "not fetched",
     "The picture was made, but could not be fetched from where the server keeps it. "
     "Try again, or have the server send pictures as base64.",
+    billed=True,
 )
 NO_PICTURE = Problem(
     "no picture",
-    "The server answered with something that is no picture. "
+    "The server answered with something that is no picture, and may have billed it. "
     "Try again, or check that it speaks the Images API.",
+    billed=True,
 )
-FORGOTTEN = Problem(
-    "forgotten", "The picture that was on its way is gone. Generate it again if you still want it."
+NO_ROOM = Problem(
+    "no room",
+    "The picture is larger than this server keeps, and was billed. "
+    "Choose a smaller size and try again.",
+    billed=True,
 )
-UNKNOWN = Problem("unknown", "The picture could not be made. Try again in a moment.")
+SOURCE_GONE = Problem(
+    "source gone",
+    "A picture that this was to be made from is no longer kept here. Add it again and try again.",
+)
+TOO_MANY_SOURCES = Problem(
+    "too many pictures",
+    "The server takes 16 pictures to start from at most. Remove some and try again.",
+)
+KEY_GONE = Problem(
+    "key gone",
+    "The key that you typed is no longer here: it is forgotten when the page closes. "
+    "Enter it again and try again.",
+)
+NOT_A_KEY = Problem(
+    "key",
+    "The API key has characters that no key has. Check the key and try again.",
+)
 
 
-class ImageError(Exception):
-    """A try that brought no picture; `problem` says why."""
+def explain(exc: BaseException, *, pictures: bool = False) -> Problem:
+    """Return the Problem behind `exc`: never raises, whatever it is.
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.kind)
-        self.problem = problem
-
-
-def explain(exc: BaseException) -> Problem:
-    """Return the Problem behind `exc`: never raises, whatever it is."""
+    `pictures` says whether the request was made from some.
+    """
+    if isinstance(exc, openai.APIConnectionError) and isinstance(exc.__cause__, httpx2.HTTPError):
+        exc = exc.__cause__
     match exc:
-        case ImageError():
+        case FailedError():
             return exc.problem
-        case NotAPictureError():
+        case NotAPictureError() | httpx2.DecodingError():
             return NO_PICTURE
-        case openai.APITimeoutError() | httpx2.ReadTimeout() | TimeoutError():
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return CONNECTION
+        case httpx2.ProxyError() | httpx2.UnsupportedProtocol() | httpx2.TooManyRedirects():
+            return CONNECTION
+        case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return TOO_SLOW
         case httpx2.TransportError():
             return CUT_OFF
         case openai.APIConnectionError():
             return CONNECTION
         case openai.APIStatusError():
-            return explain_body(exc.body, exc.status_code, exc.response.headers)
+            headers = exc.response.headers
+            return explain_body(exc.body, exc.status_code, headers, pictures=pictures)
         case _:
             return UNKNOWN
 
 
 def explain_body(
-    body: object, status: int | None = None, headers: Mapping[str, str] | None = None
+    body: object,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    pictures: bool = False,
 ) -> Problem:
     """Return the Problem that an error body speaks of, with or without an HTTP status.
 
@@ -212,37 +257,89 @@ def explain_body(
     the other shapes in use (`{"error": "text"}`, `{"detail": ...}`, a bare text).
     """
     headers = headers or {}
-    codes, message, _ = _read(body)
-    retry_after = _seconds(headers.get("retry-after", ""), message)
-    request_id = re.sub(r"[^\w-]", "", headers.get("x-request-id", ""))[:80]
-    for rule in RULES:
-        if rule.matches(status, codes, message):
-            sentence = rule.sentence.format(
-                categories=_categories(message), parameter=_parameter(body)
-            )
-            return Problem(rule.kind, sentence, rule.retry, retry_after, request_id)
-    return Problem(UNKNOWN.kind, UNKNOWN.sentence, request_id=request_id)
+    error = _read(body)
+    rule = _find_rule(status, error)
+    request_id = re.sub(r"[^\w-]", "", headers.get("x-request-id", ""), flags=re.ASCII)[:80]
+    if rule is None:
+        return replace(UNKNOWN, request_id=request_id)
+    sentence = rule.sentence.format(
+        categories=_categories(error.message),
+        parameter=NAMES.get(_named(error, NAMES), "the prompt or one of the settings"),
+        smaller="fewer or smaller pictures" if pictures else "a shorter prompt",
+    )
+    wait = _seconds(headers, error.message)
+    problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, request_id)
+    return _not_now(problem) if wait is not None and wait > LONGEST_WAIT else problem
 
 
-def named_parameter(body: object, candidates: Container[str]) -> str | None:
-    """Return which of the `candidates`, parameters of the request, an error body names."""
-    _, message, param = _read(body)
-    names = [name for name in PARAMETERS if name in candidates]
-    if param in names:
-        return param
-    return next((name for name in names if re.search(rf"\b{name}\b", message)), None)
+def refused_parameter(body: object, sent: Container[str], prompt: str) -> str:
+    """Return which of the parameters `sent` an error body refuses, '' if it names none of them.
+
+    It counts what the body names as such, or in quotes; but not what the prompt also says, which
+    a server may have quoted.
+    """
+    error = _read(body)
+    rule = _find_rule(400, error)
+    if rule is None or rule.kind != "parameter":
+        return ""
+    keys = {name: _KEYS.get(name, name) for name in NAMES}
+    names = {name for name, key in keys.items() if key in sent}
+    quotable = {name for name in names if name not in prompt}
+    found = error.param if error.param in names else _named(error, quotable)
+    return keys.get(found, "")
 
 
-def _read(body: object) -> tuple[set[str], str, str]:
-    """Return the codes, the message and the parameter that an error body holds."""
-    error: Any = body
+@dataclass(frozen=True)
+class _Error:
+    code: str = ""
+    type: str = ""
+    message: str = ""
+    param: str = ""
+
+
+def _read(body: object) -> _Error:
+    """Read the shapes of error bodies that are in use."""
+    error = body
     if isinstance(error, Mapping) and "error" in error:
         error = error["error"]
     if not isinstance(error, Mapping):
-        return set(), str(error)[:MESSAGE_LENGTH], ""
-    codes = {str(error.get(name)) for name in ("code", "type")}
-    message = str(error.get("message") or error.get("detail") or "")
-    return codes, message[:MESSAGE_LENGTH], str(error.get("param"))
+        return _Error(message=str(error)[:MESSAGE_LENGTH])
+    param = error.get("param")
+    message = error.get("message") or error.get("detail") or ""
+    if isinstance(message, list) and message and isinstance(message[0], Mapping):
+        # The shape of FastAPI, which repeats the whole request in other fields.
+        place = message[0].get("loc")
+        param = place[-1] if isinstance(place, list) and place else param
+        message = message[0].get("msg")
+    return _Error(
+        str(error.get("code")), str(error.get("type")), str(message)[:MESSAGE_LENGTH], str(param)
+    )
+
+
+def _find_rule(status: int | None, error: _Error) -> Rule | None:
+    """Return the rule that the most telling mark selects: codes, the parameter, words, status."""
+
+    if status is None and re.fullmatch(r"[1-5]\d\d", error.code):
+        status = int(error.code)
+    is_refusal = status in (400, 422) and error.param in {*_KEYS, *DRAFTS}
+    is_vague = error.type in VAGUE
+    marks: tuple[Callable[[Rule], object], ...] = (
+        lambda rule: error.code in rule.codes and error.code not in VAGUE,
+        lambda rule: error.type in rule.codes and not is_vague,
+        lambda rule: is_refusal and rule.kind == "parameter",
+        lambda rule: rule.words and re.search(rule.words, error.message, re.IGNORECASE),
+        lambda rule: status in rule.statuses,
+        lambda rule: is_vague and error.type in rule.codes,
+    )
+    return next((rule for mark in marks for rule in RULES if mark(rule)), None)
+
+
+def _named(error: _Error, names: Container[str]) -> str:
+    """Return the parameter that an error names as such, or first in quotes; '' if it names none."""
+    if error.param in names:
+        return error.param
+    quoted = re.findall(r"""['"`]([a-z_]+)(?:\[\])?['"`]""", error.message)
+    return next((name for name in quoted if name in names), "")
 
 
 def _categories(message: str) -> str:
@@ -251,15 +348,52 @@ def _categories(message: str) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def _parameter(body: object) -> str:
-    name = named_parameter(body, PARAMETERS)
-    return PARAMETERS[name] if name else "the prompt or one of the settings"
+_AMOUNT = (
+    r"(\d{1,9}(?:\.\d{1,9})?) ?"
+    r"(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+)
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def _seconds(header: str, message: str) -> float | None:
-    if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", header):
+def _seconds(headers: Mapping[str, str], message: str) -> float | None:
+    """Return the wait that the server asks for: in seconds, as a date, or in words."""
+    header = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", header):
         return float(header)
-    named = re.search(r"try again in (\d{1,6}(?:\.\d{1,6})?) ?(ms|s)", message)
+    if header:
+        try:
+            until = parsedate_to_datetime(header)
+        except ValueError:
+            pass
+        else:
+            until = until if until.tzinfo else until.replace(tzinfo=UTC)
+            return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    words = message.lower()
+    named = re.search(rf"(?:try again|retry) (?:in|after) ((?:{_AMOUNT}[ ,]*)+)", words)
     if named is None:
         return None
-    return float(named[1]) / (1000 if named[2] == "ms" else 1)
+    return sum(float(number) * _unit(name) for number, name in re.findall(_AMOUNT, named[1]))
+
+
+def _unit(name: str) -> float:
+    return 0.001 if name.startswith(("ms", "milli")) else _UNITS[name[0]]
+
+
+def _not_now(problem: Problem) -> Problem:
+    """Return the problem of a server that asks for a longer wait than a page stays open."""
+    seconds = problem.retry_after or 0.0
+    first = problem.sentence.partition(". ")[0]
+    return replace(
+        problem,
+        sentence=f"{first}. It asks to wait: try again in {_duration(seconds)}.",
+        retry=False,
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words, never less than it is."""
+    for name, length in (("minute", 60), ("hour", 3600), ("day", 86400)):
+        number = -int(-seconds // length)
+        if number < 100 or name == "day":
+            break
+    return f"{number} {name}s" if number > 1 else f"1 {name}"

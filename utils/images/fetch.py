@@ -7,83 +7,105 @@ from contextlib import aclosing
 from ipaddress import ip_address
 from socket import SOCK_STREAM
 
-from httpx2 import URL, AsyncClient, HTTPError, InvalidURL
+from httpx2 import (
+    URL,
+    AsyncClient,
+    ConnectError,
+    ConnectTimeout,
+    HTTPError,
+    InvalidURL,
+    Response,
+)
 
-from utils.images.errors import NO_PICTURE, NOT_FETCHED, ImageError
-from utils.images.pictures import MAX_BYTES, encode
-from utils.settings import Engine
+from utils.images.errors import NO_PICTURE, NOT_FETCHED
+from utils.images.pictures import MAX_BYTES
+from utils.jobs.outcomes import FailedError
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 2 * MAX_BYTES
 MAX_REDIRECTS = 3
 FETCH_SECONDS = 60.0
+TROUBLE = (HTTPError, InvalidURL, OSError, KeyError, ValueError, TypeError)
 
 
-async def fetch_picture(url: str, engine: Engine, http: AsyncClient) -> str:
-    """Return what is behind `url`, absolute or relative to the engine's server, as base64.
+async def fetch_picture(url: str, address: str, key: str, http: AsyncClient) -> bytes:
+    """Return what is behind `url`, absolute or relative to the API's `address`.
 
-    Raises ImageError that is not for another try: the picture has been paid for, and asking for
-    it again would cost again.
+    Raises FailedError that is not for another try: the picture has been paid for, and asking for
+    it again would cost again. The `key` goes to the API's own origin alone.
     """
     try:
         async with timeout(FETCH_SECONDS):
-            return await _fetch(URL(engine.base_url or ""), url, engine.api_key, http)
-    except (HTTPError, InvalidURL, OSError, KeyError, ValueError, TypeError) as exc:
+            return await _fetch(URL(address), url, key, http)
+    except TROUBLE as exc:
         logger.warning("a picture could not be fetched: %s", type(exc).__name__)
-        raise ImageError(NOT_FETCHED) from None
+    raise FailedError(NOT_FETCHED)
 
 
-async def _fetch(api: URL, url: str, api_key: str | None, http: AsyncClient) -> str:
+async def _fetch(api: URL, url: str, key: str, http: AsyncClient) -> bytes:
     target = api.join(url)
     for _ in range(1 + MAX_REDIRECTS):
-        headers = {"Host": target.netloc.decode()}
-        if api_key and _origin(target) == _origin(api):
-            headers["Authorization"] = f"Bearer {api_key}"
-        request = http.build_request(
-            "GET",
-            target.copy_with(host=await _allowed_address(target, api)),
-            headers=headers,
-            extensions={"sni_hostname": target.host},
-        )
-        response = await http.send(request, stream=True, follow_redirects=False)
+        own_key = key if _origin(target) == _origin(api) else ""
+        response = await _open(target, await _allowed_addresses(target, api), own_key, http)
         async with aclosing(response):
             if not response.is_redirect:
                 response.raise_for_status()
-                chunks = [chunk async for chunk in bounded(response.aiter_bytes())]
-                return encode(b"".join(chunks))
+                return b"".join([chunk async for chunk in bounded(response.aiter_bytes())])
             target = target.join(response.headers["location"])
     raise ValueError("redirected too often")
 
 
+async def _open(target: URL, addresses: list[str], key: str, http: AsyncClient) -> Response:
+    """Ask the first of the addresses that can be reached."""
+    headers = {"Host": target.netloc.decode()}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    trouble: HTTPError = ConnectError("no address")
+    for address in addresses:
+        request = http.build_request(
+            "GET",
+            target.copy_with(host=address),
+            headers=headers,
+            extensions={"sni_hostname": target.host},
+        )
+        try:
+            return await http.send(request, stream=True, follow_redirects=False)
+        except (ConnectError, ConnectTimeout) as exc:
+            trouble = exc
+    raise trouble
+
+
 async def bounded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield `chunks`; raises ImageError where they are more than any picture needs."""
+    """Yield `chunks`; raises FailedError where they are more than any picture needs."""
     total = 0
     async for chunk in chunks:
         total += len(chunk)
         if total > MAX_ANSWER_BYTES:
-            raise ImageError(NO_PICTURE)
+            raise FailedError(NO_PICTURE)
         yield chunk
 
 
-async def _allowed_address(target: URL, api: URL) -> str:
-    """Return the address to connect to, resolved once, so that it cannot change after the check.
+async def _allowed_addresses(target: URL, api: URL) -> list[str]:
+    """Return the addresses to connect to, in the resolver's order.
 
-    Raises PermissionError where it leads into the private network, unless to the API itself: a
-    server's answer must not have this one fetch what only this one can reach.
+    They are resolved once, so that they cannot change after the check. Raises PermissionError
+    where all lead into the private network, unless to the API itself: a server's answer must not
+    have this one fetch what only this one can reach.
     """
     if target.scheme not in ("http", "https"):
         raise PermissionError("not an address of the web")
-    addresses = await _resolve(target)
-    own = await _resolve(api) if _port(target) == _port(api) else set()
-    if not all(address in own or ip_address(address).is_global for address in addresses):
+    own = await _resolve(api) if _port(target) == _port(api) else []
+    found = await _resolve(target)
+    allowed = [one for one in found if one in own or ip_address(one).is_global]
+    if not allowed:
         raise PermissionError("an address inside the private network")
-    return min(addresses)
+    return allowed
 
 
-async def _resolve(url: URL) -> set[str]:
+async def _resolve(url: URL) -> list[str]:
     found = await get_running_loop().getaddrinfo(url.host, _port(url), type=SOCK_STREAM)
-    return {str(address[0]) for *_, address in found}
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _port(url: URL) -> int:

@@ -1,132 +1,221 @@
-"""What is documented about image models: sizes, qualities, prices, successors (November 2026).
+"""What is documented about image models: settings, prices, ends, successors (November 2026).
 
-Sizes, qualities and transparency: the Images API reference. Prices: USD per million tokens, as
-third-party pages cite OpenAI, so whatever follows from them is called an estimate.
+Settings: the Images API reference and OpenAI's guides to its models. Prices: USD per million
+tokens, as third-party pages cite OpenAI, so whatever follows from them is called an estimate.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from itertools import product
 
-from utils.settings import DEMO_MODEL
+from utils.review.records import Cost
 
+DEMO_MODEL = "demo-painter"
 PRESETS = {"square": "1024x1024", "landscape": "1536x1024", "portrait": "1024x1536"}
 LIVE_MODELS = ("gpt-image-2.6-flare", "gpt-image-2.6-sunburst", "gpt-image-2.5-flare")
-SUCCESSORS = {"gpt-image-1": "gpt-image-2.5-flare"}
 WARN_DAYS = 60
 TEXT_IN, IMAGE_IN, IMAGE_OUT = 5.0, 8.0, 30.0
 # Output tokens of 1024x1024 pixels, from OpenAI's guide to image generation.
 OUTPUT_TOKENS = {"low": 272, "medium": 1056, "high": 4160}
 COSTLY = ("high", "xhigh", "max")
+SIDES = range(16, 3841)
+# What the Images API takes of a size: sides in steps, neither beyond a share of the other.
+STEP = 16
+LONGEST_SHAPE = 3
+PIXELS = range(655_360, 8_294_401)
 
 IMAGE_MODEL = re.compile(r"image|dall-e|diffusion|flux|sdxl|sd3|imagen|kandinsky|kolors|seedream")
 
+SIMPLE: Mapping[str, tuple[str, ...]] = {
+    "size": tuple(PRESETS),
+    "quality": ("low", "medium", "high"),
+    "background": ("opaque", "transparent"),
+    "output_format": ("png", "jpeg", "webp"),
+}
+FULL = {**SIMPLE, "quality": ("low", "medium", "high", "xhigh", "max")}
+
 
 @dataclass(frozen=True)
-class Ability:
-    """What a model can do: `qualities` it takes, whether it paints a `transparent` ground, and
-    whether it takes any size (`free_sizes`) within documented limits (`size_limits`)."""
+class Model:
+    """What is known of the models whose names begin with `prefix`.
 
-    qualities: tuple[str, ...] = ("low", "medium", "high")
-    transparent: bool = True
+    `choices` are the values of each setting that it takes, by the setting's key; `free_sizes` is
+    True where it takes sizes beyond the presets, and `size_limits` where these must keep to the
+    documented limits; `priced` where the prices above are its own. `shutdown` is when it is
+    switched off, and `successor` what to take then.
+    """
+
+    prefix: str
+    choices: Mapping[str, tuple[str, ...]]
     free_sizes: bool = True
     size_limits: bool = True
+    priced: bool = False
+    shutdown: date | None = None
+    successor: str = LIVE_MODELS[0]
+
+
+# The first prefix that fits counts; a model that nothing is documented about may do everything.
+MODELS = (
+    Model(
+        DEMO_MODEL,
+        {key: values for key, values in SIMPLE.items() if key != "quality"},
+        size_limits=False,
+    ),
+    Model("gpt-image-2.6", FULL, priced=True),
+    Model("gpt-image-2.5", FULL, priced=True),
+    Model("gpt-image-2", SIMPLE, priced=True),
+    Model("gpt-image-1-mini", SIMPLE, free_sizes=False, shutdown=date(2026, 12, 1)),
+    Model(
+        "gpt-image-1.5",
+        SIMPLE,
+        free_sizes=False,
+        shutdown=date(2026, 12, 1),
+        successor="gpt-image-2.6-sunburst",
+    ),
+    Model("gpt-image-1", SIMPLE, free_sizes=False, shutdown=date(2026, 10, 23)),
+    Model(
+        "chatgpt-image",
+        SIMPLE,
+        free_sizes=False,
+        shutdown=date(2026, 12, 1),
+        successor="gpt-image-2.6-sunburst",
+    ),
+    Model("", SIMPLE, size_limits=False),
+)
 
 
 @dataclass(frozen=True)
 class ListedModel:
-    """A model that a server lists; `shutdown` is None where no date is known."""
+    """A model that a server lists; `shutdown` is None where the server names no date."""
 
     name: str
     shutdown: date | None = None
 
 
-# The first prefix that fits counts; a model that nothing is documented about may do everything.
-ABILITIES = (
-    (DEMO_MODEL, Ability(qualities=(), size_limits=False)),
-    ("gpt-image-2.5", Ability(qualities=("low", "medium", "high", "xhigh", "max"))),
-    ("gpt-image-2.6", Ability()),
-    ("gpt-image-2", Ability(transparent=False)),
-    ("gpt-image-1", Ability(free_sizes=False)),
-    ("chatgpt-image", Ability(free_sizes=False)),
-    ("", Ability(size_limits=False)),
-)
-PRICED = ("gpt-image-2",)
+def known(name: str) -> Model:
+    """Return what is documented about the model of this name."""
+    return next(model for model in MODELS if name.startswith(model.prefix))
 
 
-def ability(model: str) -> Ability:
-    """Return what `model` is documented to do."""
-    return next(ability for prefix, ability in ABILITIES if model.startswith(prefix))
+def takes_any_size(model: str) -> bool:
+    """Return whether `model` takes sizes beyond the presets."""
+    return known(model).free_sizes
 
 
-def formats_for(background: str) -> tuple[str, ...]:
-    """Return the formats that a picture with this background can have."""
-    return ("png", "webp") if background == "transparent" else ("png", "jpeg", "webp")
+def check_size(model: str, text: str) -> str:
+    """Return the size that `text` names, a preset or WIDTHxHEIGHT, as WIDTHxHEIGHT in pixels.
 
-
-def check_size(model: str, size: str) -> str:
-    """Return `size` as WIDTHxHEIGHT in pixels.
-
-    Raises ValueError, with a sentence for a person, where it breaks the model's documented limits.
+    Raises ValueError where the model is documented not to take it, with a sentence for a person
+    that proposes the nearest size that fits.
     """
-    sides = re.fullmatch(r"\s*(\d{1,5})\s*[xX*]\s*(\d{1,5})\s*", size)
+    if text in PRESETS:
+        return PRESETS[text]
+    sides = re.fullmatch(r"\s*(\d{1,5})\s*[xX×*]\s*(\d{1,5})\s*", text)  # noqa: RUF001
     if sides is None:
         raise ValueError("Write the size as width x height in pixels, such as 1536x1024.")
-    width, height = int(sides[1]), int(sides[2])
-    if not (16 <= width <= 3840 and 16 <= height <= 3840):
-        raise ValueError("Each side of the size must be 16 to 3840 pixels. Choose another size.")
-    if ability(model).size_limits:
-        if width % 16 or height % 16:
-            raise ValueError("Both sides of the size must be multiples of 16. Choose another size.")
-        if max(width, height) > 3 * min(width, height):
-            raise ValueError("One side may be three times the other at most. Choose another size.")
-        if not 655_360 <= width * height <= 8_294_400:
-            raise ValueError(
-                "The size must have 655,360 to 8,294,400 pixels, such as 1024x1024. "
-                "Choose another size."
-            )
-    return f"{width}x{height}"
+    size = int(sides[1]), int(sides[2])
+    what = _what_is_wrong(model, size)
+    if what:
+        nearest = _in_words(_nearest_size(model, size))
+        raise ValueError(f"{what} The nearest size that fits is {nearest}.")
+    return _in_words(size)
 
 
-def is_image_model(name: str) -> bool:
-    """Return whether a model's name says that it makes pictures."""
+def is_image_model(name: str, mode: object = None) -> bool:
+    """Return whether a model makes pictures, by the `mode` that a gateway gives, or by its name."""
+    if isinstance(mode, str):
+        return mode.startswith("image")
     return bool(IMAGE_MODEL.search(name.lower()))
 
 
 def retirement(model: ListedModel, today: date) -> str:
-    """Return a sentence that warns of the model's end, '' where none is near."""
-    if model.shutdown is None or (model.shutdown - today).days > WARN_DAYS:
-        return ""
-    successor = SUCCESSORS.get(model.name, LIVE_MODELS[0])
-    when = "was" if model.shutdown <= today else "will be"
-    return f"The chosen model {when} shut down on {model.shutdown}. Switch to {successor}."
+    """Return a sentence that warns of the model's end, '' where none is near.
 
-
-def cost(model: str, usage: Mapping[str, Any]) -> float | None:
-    """Return an estimate in USD of what the tokens of `usage` cost; None where no price is known.
-
-    `usage` is the API's, or what a server made of it.
+    The date that the server names counts before the documented one.
     """
-    if not model.startswith(PRICED):
-        return None
-    details = usage.get("input_tokens_details")
+    shutdown = model.shutdown or known(model.name).shutdown
+    if shutdown is None or (shutdown - today).days > WARN_DAYS:
+        return ""
+    when = "was" if shutdown <= today else "will be"
+    successor = known(model.name).successor
+    return f"The chosen model {when} shut down on {shutdown}. Switch to {successor}."
+
+
+def cost(model: str, usage: object, told: float | None = None) -> Cost:
+    """Return what a call has cost by its `usage`, as the API or what a server makes of it.
+
+    `told` is the price in USD that a gateway names itself; without one the dollars are an
+    estimate from the tokens, 0 where no price is known.
+    """
+    counts = usage if isinstance(usage, Mapping) else {}
+    tokens = count(counts.get("total_tokens"))
+    if told:
+        return Cost(tokens, told)
+    if not known(model).priced:
+        return Cost(tokens)
+    details = counts.get("input_tokens_details")
     images = count(details.get("image_tokens")) if isinstance(details, Mapping) else 0
-    texts = max(0, count(usage.get("input_tokens")) - images)
-    dollars = texts * TEXT_IN + images * IMAGE_IN + count(usage.get("output_tokens")) * IMAGE_OUT
-    return dollars / 1e6 if dollars else None
+    texts = max(0, count(counts.get("input_tokens")) - images)
+    dollars = texts * TEXT_IN + images * IMAGE_IN + count(counts.get("output_tokens")) * IMAGE_OUT
+    return Cost(tokens, dollars / 1e6)
 
 
 def expected_cost(model: str, options: Mapping[str, str]) -> float | None:
     """Return an estimate in USD of one picture before it is made; None where nothing is known."""
     tokens = OUTPUT_TOKENS.get(options.get("quality", ""))
-    if tokens is None or not model.startswith(PRICED):
+    if tokens is None or not known(model).priced:
         return None
-    width, height = options.get("size", PRESETS["square"]).split("x")
-    return tokens * int(width) * int(height) / 1024**2 * IMAGE_OUT / 1e6
+    width, height = pixels(options.get("size", PRESETS["square"]))
+    return tokens * width * height / 1024**2 * IMAGE_OUT / 1e6
+
+
+def pixels(size: str) -> tuple[int, int]:
+    """Return width and height of a size that has been checked."""
+    width, height = size.split("x")
+    return int(width), int(height)
 
 
 def count(value: object) -> int:
     """Return a number of tokens, 0 for anything that is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _what_is_wrong(model: str, size: tuple[int, int]) -> str:
+    if not takes_any_size(model) and _in_words(size) not in PRESETS.values():
+        return "This model takes only a few sizes."
+    if not all(side in SIDES for side in size):
+        return f"Each side of the size must be {SIDES[0]} to {SIDES[-1]} pixels."
+    if not known(model).size_limits:
+        return ""
+    if any(side % STEP for side in size):
+        return f"Both sides of the size must be multiples of {STEP}."
+    if max(size) > LONGEST_SHAPE * min(size):
+        return f"One side may be {LONGEST_SHAPE} times the other at most."
+    if math.prod(size) not in PIXELS:
+        return f"The size must have {PIXELS[0]:,} to {PIXELS[-1]:,} pixels."
+    return ""
+
+
+def _nearest_size(model: str, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size that fits and is nearest in shape and number of pixels."""
+    if not takes_any_size(model):
+        shape = math.log(max(1, size[0]) / max(1, size[1]))
+        return min(
+            map(pixels, PRESETS.values()), key=lambda one: abs(math.log(one[0] / one[1]) - shape)
+        )
+    width, height = (min(max(side, SIDES[0]), SIDES[-1]) for side in size)
+    if not known(model).size_limits:
+        return width, height
+    shape = min(max(width / height, 1 / LONGEST_SHAPE), LONGEST_SHAPE)
+    area = min(max(width * height, PIXELS[0]), PIXELS[-1])
+    ideal = math.sqrt(area * shape), math.sqrt(area / shape)
+    widths, heights = ([STEP * (round(side / STEP) + by) for by in (-1, 0, 1)] for side in ideal)
+    fitting = [one for one in product(widths, heights) if not _what_is_wrong(model, one)]
+    return min(fitting, key=lambda one: math.dist(one, ideal))
+
+
+def _in_words(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

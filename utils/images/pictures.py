@@ -1,25 +1,42 @@
-"""Pictures as they come from an API: checked once, then handed on untouched."""
+"""Pictures as they come from an API or a person: checked once, then kept by name, untouched."""
 
 import io
 import re
+import unicodedata
+import warnings
 from dataclasses import dataclass
-from functools import cache
-from threading import Lock
-from typing import Any
+from functools import lru_cache
 
 import pybase64
-from cachetools import LRUCache, cached
 from PIL import Image, ImageOps
+
+from utils.review.blobs import blobs
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 16_000_000
+# No camera makes more; above it a few bytes of a file could take all memory.
+MAX_UPLOAD_PIXELS = 100_000_000
 THUMBNAIL = 72
-FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+# MPO: what many phones make of a JPEG, with a preview or a depth map as a second picture.
+FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+NAME_LENGTH = 60
+NAME_BYTES = 120
+# Names of devices on Windows, with any extension.
+RESERVED = re.compile(r"con|prn|aux|nul|conin|conout|clock|(com|lpt)[0-9¹²³]")
 
-# By hash: a cache must not keep alive the pictures of sessions that are over.
-_thumbnails: LRUCache[int, bytes] = LRUCache(1024)
-_lock = Lock()
+Image.MAX_IMAGE_PIXELS = MAX_UPLOAD_PIXELS
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 class NotAPictureError(Exception):
@@ -27,43 +44,36 @@ class NotAPictureError(Exception):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture that has passed the check.
+class Checked:
+    """A picture that has passed the check; `extension` is png, jpg or webp, by the bytes.
 
-    `image` is the API's own base64 text; `extension` is png, jpg or webp, by the bytes;
-    `usage` is the API's token count, {} where it sent none; `seconds` is how long it took;
-    `refused` names the chosen settings that the server would not take.
+    `thumbnail` is its middle as a PNG of THUMBNAIL pixels each way.
     """
 
-    image: str
+    data: bytes
     extension: str
     width: int
     height: int
-    usage: dict[str, Any]
-    seconds: float = 0.0
-    refused: tuple[str, ...] = ()
+    thumbnail: bytes
 
 
-def check_picture(image: str, usage: dict[str, Any] | None = None) -> Picture:
-    """Return `image` (base64) as a Picture if it really decodes, within bounds.
+def check_picture(data: bytes) -> Checked:
+    """Return `data` as a picture if it really decodes, within bounds.
 
     Raises NotAPictureError otherwise.
     """
-    if len(image) > MAX_BYTES * 4 / 3:
+    if len(data) > MAX_BYTES:
         raise NotAPictureError("too many bytes")
     try:
-        with Image.open(io.BytesIO(decode(image)), formats=list(FORMATS)) as opened:
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NotAPictureError("too many pixels")
             opened.load()
-            small = _shrink(opened)
-            with _lock:
-                _thumbnails[hash(image)] = small
-            return Picture(
-                image, FORMATS[str(opened.format)], opened.width, opened.height, usage or {}
+            return Checked(
+                data, FORMATS[str(opened.format)], opened.width, opened.height, shrink(opened)
             )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise NotAPictureError(type(exc).__name__) from exc
+    except BROKEN as exc:
+        raise NotAPictureError(type(exc).__name__) from None
 
 
 def extension_of(data: bytes) -> str:
@@ -73,12 +83,24 @@ def extension_of(data: bytes) -> str:
     return "webp" if data[8:12] == b"WEBP" else "png"
 
 
-def decode(image: str) -> bytes:
-    """Return the bytes of a base64 picture, exactly as the API sent them.
+def decode(text: str) -> bytes:
+    """Return the bytes of a picture in base64, plain or as a data address.
 
-    Raises ValueError where it is no base64.
+    Line ends, the alphabet for addresses and missing padding are taken too: a picture that was
+    paid for must not be lost to its wrapping. Raises NotAPictureError where it is no base64.
     """
-    return pybase64.b64decode(image, validate=True)
+    if len(text) > MAX_BYTES * 3 // 2:
+        raise NotAPictureError("too many bytes")
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        bare = "".join(text.split()).translate(str.maketrans("-_", "+/")).rstrip("=")
+    try:
+        return pybase64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError as exc:
+        raise NotAPictureError("no base64") from exc
 
 
 def encode(data: bytes) -> str:
@@ -87,23 +109,28 @@ def encode(data: bytes) -> str:
 
 
 def file_name(prompt: str, extension: str) -> str:
-    """Return a file name made from the words of `prompt`, safe on every system."""
-    words = re.findall(r"\w+", prompt.lower())
-    stem = "-".join(words)[:60].strip("-_")
-    return f"{stem or 'picture'}.{extension}"
+    """Return a file name made from the words of `prompt`.
 
-
-@cached(_thumbnails, key=hash, lock=_lock)
-def thumbnail(image: str) -> bytes:
-    """Return the middle of a picture (base64) as a PNG of THUMBNAIL pixels each way.
-
-    The check made it, while the pixels were at hand; many pictures later it is made anew.
+    It has letters, figures, dashes and underscores alone, few enough bytes for any file system,
+    and is none of the names that Windows keeps for devices.
     """
-    with Image.open(io.BytesIO(decode(image))) as opened:
-        return _shrink(opened)
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", prompt).lower())
+    stem = "-".join(words)[:NAME_LENGTH].encode()[:NAME_BYTES].decode(errors="ignore").strip("-_")
+    if not stem or RESERVED.fullmatch(stem):
+        stem = f"picture-{stem}".strip("-")
+    return f"{stem}.{extension}"
 
 
-def _shrink(opened: Image.Image) -> bytes:
+def thumbnail(name: str) -> bytes:
+    """Return the middle of the picture of this name as a PNG of THUMBNAIL pixels each way.
+
+    In the place of one that is no longer kept there is a blank one.
+    """
+    return blobs.get(name, "thumbnail") or blank_picture(THUMBNAIL, THUMBNAIL)
+
+
+def shrink(opened: Image.Image) -> bytes:
+    """Return the middle of a picture as a PNG of THUMBNAIL pixels each way."""
     plain = opened if opened.mode in ("RGB", "RGBA") else opened.convert("RGBA")
     # To half the way by plain averages: a tenth of the time, and nobody sees it.
     coarse = plain.reduce(max(1, min(plain.size) // (2 * THUMBNAIL)))
@@ -112,7 +139,7 @@ def _shrink(opened: Image.Image) -> bytes:
     return out.getvalue()
 
 
-@cache
+@lru_cache(32)
 def blank_picture(width: int, height: int) -> bytes:
     """Return a PNG of that size in a faint grey: it holds the place of a picture to come."""
     out = io.BytesIO()

@@ -1,0 +1,88 @@
+"""The connections to the engines, shared by all calls of a loop, and the SDK's client upon them."""
+
+from asyncio import AbstractEventLoop, get_running_loop
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+from httpx2 import DecodingError, Request, Response
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout
+
+from utils.images.engines import TRANSPORTS
+from utils.review.records import Engine
+from utils.settings import get_settings
+
+CONNECT_SECONDS = 10.0
+# The telling words of an error stand at its beginning.
+MAX_ERROR_BYTES = 64 * 1024
+IN_PROCESS = "http://in-process.invalid/v1"
+
+
+class HttpClient(DefaultAsyncHttpxClient):
+    """An HTTP client that reads only the beginning of an error's body, and keeps no cookies."""
+
+    def __init__(self, **options: Any) -> None:
+        # All keys share the connections, so nothing may stay that tells one caller from another.
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        super().__init__(cookies=no_cookies, **options)
+
+    async def send(self, request: Request, **options: Any) -> Response:
+        """Send the request; the SDK would read an error's body to its end, however far that is."""
+        response = await super().send(request, **options)
+        return await _cut_short(response) if response.is_error else response
+
+
+def api_client(engine: Engine, key: str) -> AsyncOpenAI:
+    """Return the SDK's client for an engine; it is light, and its connections are shared."""
+    return AsyncOpenAI(
+        api_key=key or "none",
+        base_url=engine.address or IN_PROCESS,
+        http_client=http_client(engine),
+        max_retries=0,
+    )
+
+
+def headers(engine: Engine, key: str) -> dict[str, str | Omit]:
+    """Return what a call to the engine says of who asks, where the SDK would say otherwise."""
+    # A server without a key is sent none; the SDK would insist on one.
+    named: dict[str, str | Omit] = {} if key else {"Authorization": Omit()}
+    if engine.own_key:
+        # These the SDK takes from the server's environment; a person's key belongs to neither.
+        named |= {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+    return named
+
+
+def http_client(engine: Engine) -> HttpClient:
+    """Return the connections to an engine that the running loop's calls share."""
+    return _shared(get_running_loop(), None if engine.address else engine.model)
+
+
+@cache
+def _shared(loop: AbstractEventLoop, model: str | None) -> HttpClient:
+    """Set up connections once for a loop: TLS is costly."""
+    limits = Timeout(get_settings().image_timeout, connect=CONNECT_SECONDS)
+    return HttpClient(transport=TRANSPORTS[model]() if model else None, timeout=limits)
+
+
+async def _cut_short(response: Response) -> Response:
+    body = b""
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ERROR_BYTES:
+                break
+    except DecodingError:
+        pass
+    finally:
+        await response.aclose()
+    unpacked = [
+        (name, value)
+        for name, value in response.headers.multi_items()
+        if name not in ("content-encoding", "content-length", "transfer-encoding")
+    ]
+    return Response(
+        response.status_code,
+        headers=unpacked,
+        content=body[:MAX_ERROR_BYTES],
+        request=response.request,
+    )

@@ -1,0 +1,94 @@
+"""Reading what a server answers: an event stream or plain JSON, whatever it calls itself."""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+BOM = b"\xef\xbb\xbf"
+# How deep in an answer a picture is looked for.
+DEPTH = 5
+
+
+async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the JSON objects of an answer, with the name of its event as `type`.
+
+    An answer that begins as JSON is one object, or one on each line. Anything else is read as
+    server-sent events, of which what is no JSON object is passed over. The SDK's own iterator ends
+    with an exception at a keep-alive without data, and a picture that was paid for would be lost
+    with the rest of the stream.
+    Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    plain: list[bytes] = []
+    name, data = "", list[bytes]()
+    begun = False
+    async for line in _lines(chunks):
+        if plain or (not begun and line.lstrip().startswith((b"{", b"["))):
+            plain.append(line)
+            continue
+        begun = begun or bool(line)
+        field, _, value = line.partition(b":")
+        # Some servers leave out the empty line that ends an event.
+        ends = not line or field == b"event" or (field == b"data" and len(data) == 1)
+        event = load(b"\n".join(data)) if data and ends else None
+        if isinstance(event, dict):
+            yield event if event.get("type") else {**event, "type": name}
+        if isinstance(event, dict) or not line:
+            name, data = "", []
+        if field == b"event":
+            name = value.decode(errors="replace").strip()
+        elif field == b"data":
+            data.append(value)
+    for answer in _read_plain(plain):
+        yield answer
+
+
+def picture_in(answer: object, *, addresses: bool, depth: int = DEPTH) -> tuple[str, str]:
+    """Return the name and the text of the first field of an answer that holds a picture.
+
+    The field is `b64_json`, or with `addresses` also `url`; both are '' where there is none.
+    """
+    if depth and isinstance(answer, Mapping):
+        for name in ("b64_json", "url") if addresses else ("b64_json",):
+            text = answer.get(name)
+            if isinstance(text, str) and text:
+                return name, text
+        answer = list(answer.values())
+    if depth and isinstance(answer, list):
+        for inner in answer:
+            found = picture_in(inner, addresses=addresses, depth=depth - 1)
+            if found[1]:
+                return found
+    return "", ""
+
+
+def load(text: bytes) -> object:
+    """Return the JSON value that `text` is, None if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read_plain(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    whole = load(b"\n".join(lines))
+    answers = [load(line) for line in lines] if whole is None else [whole]
+    for answer in answers:
+        if isinstance(answer, dict):
+            yield answer
+        elif isinstance(answer, list):
+            yield {"data": answer}
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield lines without their ends or a byte order mark, and an empty one after the last."""
+    parts: list[bytes] = []
+    mark = BOM
+    async for chunk in chunks:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield b"".join([*parts, end]).removeprefix(mark).rstrip(b"\r")
+            parts.clear()
+            mark = b""
+        parts.append(rest)
+    yield b"".join(parts).removeprefix(mark).rstrip(b"\r")
+    yield b""

@@ -1,0 +1,84 @@
+"""The settings of a picture, one record each, and what a person has chosen of them."""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+from utils.images import engines, models
+from utils.review.records import Engine, Pending
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting, under the `key` that it has in the shared store and in the API alike.
+
+    `label` is its name on the page and `words` its name in a sentence; `refusals` are the names
+    by which servers refuse it; `paces` is True where it changes how long a picture takes. Which
+    values a model takes stands in the table of models.
+    """
+
+    key: str
+    label: str
+    words: str
+    refusals: tuple[str, ...]
+    paces: bool
+
+
+PARAMETERS = (
+    Parameter("size", "Size", "the size", ("size", "width", "height"), paces=True),
+    Parameter("quality", "Quality", "the quality", ("quality",), paces=True),
+    Parameter("background", "Background", "the background", ("background",), paces=False),
+    Parameter("output_format", "Format", "the format", ("output_format", "format"), paces=False),
+)
+DEFAULTS: Mapping[str, str] = {"model": "", **{parameter.key: AUTO for parameter in PARAMETERS}}
+
+
+def choices(parameter: Parameter, model: str, shared: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the values that may be chosen besides auto; () where the setting is not offered.
+
+    A size may be any other one too, where `models.takes_any_size` says so.
+    """
+    values = models.known(model).choices.get(parameter.key, ())
+    if parameter.key == "output_format" and shared["background"] == "transparent":
+        return tuple(value for value in values if value != "jpeg")
+    return values
+
+
+def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
+    """Return who is to make a picture, and the settings that were chosen, by the API's names.
+
+    What is left at auto is not among them, nor what the model is documented not to take. Raises
+    ValueError, with a sentence for a person, where the size or the key cannot be used.
+    """
+    engine = engines.engine(shared)
+    engines.check_key(engine, str(shared["api_key"]))
+    fitting = {key: shared[key] for key in (*DEFAULTS, "api_key")}
+    fit(fitting)
+    options = {one.key: str(fitting[one.key]) for one in PARAMETERS}
+    if options["size"] != AUTO:
+        options["size"] = models.check_size(engine.model, options["size"])
+    return engine, {key: value for key, value in options.items() if value != AUTO}
+
+
+def fit(shared: MutableMapping[str, object]) -> None:
+    """Put back to auto what the chosen model is documented not to take.
+
+    JPEG has no transparency, so it goes back too where the background is to be transparent. A size
+    in figures stays as it was typed, wrong or not, for the person to correct.
+    """
+    model = engines.engine(shared).model
+    for parameter in PARAMETERS:
+        value = str(shared[parameter.key])
+        is_free_size = parameter.key == "size" and models.takes_any_size(model)
+        if value != AUTO and not is_free_size and value not in choices(parameter, model, shared):
+            shared[parameter.key] = AUTO
+
+
+def size_to_come(shared: Mapping[str, object], pendings: Sequence[Pending]) -> tuple[int, int]:
+    """Return width and height in pixels that the next picture will have, square if left open."""
+    try:
+        options = pendings[0].wish.options if pendings else choose(shared)[1]
+    except ValueError:
+        options = {}
+    return models.pixels(options.get("size", models.PRESETS["square"]))

@@ -1,0 +1,119 @@
+"""A person's own pictures: made fit for the API, checked, and kept by name."""
+
+import io
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from utils.images.pictures import BROKEN, FORMATS, MAX_UPLOAD_PIXELS, shrink
+from utils.review.blobs import NoRoomError, blobs
+
+MAX_UPLOADS = 16
+# What the Images API takes of one picture.
+API_BYTES = 50 * 1024 * 1024
+API_SIDE = 3840
+API_PIXELS = 8_294_400
+# A file that unpacks to more bytes than this, and to more than so many times its own length, was
+# made to take memory: photographs unpack to ten times their length, drawings to a hundred.
+FREE_BYTES = 128 * 1024 * 1024
+EXPANSION = 200
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+QUALITY = 92
+ORIENTATION = 0x0112
+
+# One at a time: a large photograph takes a few hundred megabytes while it is scaled down.
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture of a person's own: its name in the table of blobs, and that of its file."""
+
+    name: str
+    file_name: str
+
+
+class _RefusedError(Exception):
+    """A file cannot be used; the message says why, as the end of a sentence."""
+
+
+def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[Upload], str]:
+    """Keep those of `files` (name and bytes each) that the API can be made to take.
+
+    Returns them, and a sentence for a person about what was scaled down or left out, '' if
+    nothing was. What needs no change keeps its bytes. Only the first MAX_UPLOADS are looked at.
+    """
+    uploads, told, scaled = [], [], []
+    for number, (file_name, data) in enumerate(files[:MAX_UPLOADS], 1):
+        try:
+            with _lock:
+                fitting = _fit(data)
+            name = blobs.put(owner, fitting.data, thumbnail=fitting.thumbnail)
+        except _RefusedError as exc:
+            told.append(f"Picture {number} {exc}")
+        except NoRoomError:
+            told.append(f"Picture {number} is larger than this server keeps. Use a smaller one.")
+        else:
+            uploads.append(Upload(name, file_name))
+            if fitting.scaled:
+                scaled.append(f"Picture {number} was scaled down to {fitting.scaled} pixels")
+    if scaled:
+        told.append(f"{', '.join(scaled)}, as the API takes no larger ones.")
+    if len(files) > MAX_UPLOADS:
+        told.append(f"Only the first {MAX_UPLOADS} pictures are used.")
+    return uploads, " ".join(told)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    data: bytes
+    thumbnail: bytes
+    scaled: str = ""
+
+
+def _fit(data: bytes) -> _Fitting:
+    """Return a picture as the API takes it; raises _RefusedError where it cannot be used."""
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC:
+        raise _RefusedError("is a HEIC picture, which few servers take. Send it as JPEG.")
+    try:
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+            return _scale(opened, data)
+    except BROKEN:
+        raise _RefusedError(
+            "is no PNG, JPEG or WebP picture that can be used. Choose another one."
+        ) from None
+
+
+def _scale(opened: Image.Image, data: bytes) -> _Fitting:
+    size, image_format = opened.size, str(opened.format)
+    if size[0] * size[1] > MAX_UPLOAD_PIXELS:
+        raise _RefusedError("has more than 100 megapixels. Use a smaller one.")
+    target = _target(size)
+    # A JPEG is read at a half or less of its size where that is enough: a fraction of the cost.
+    opened.draft(None, target)
+    unpacked = opened.width * opened.height * len(opened.getbands())
+    if unpacked > max(FREE_BYTES, EXPANSION * len(data)):
+        raise _RefusedError("would take too much memory here. Use a smaller one.")
+    turned = opened.getexif().get(ORIENTATION, 1) != 1
+    opened.load()
+    if target == size and not turned and image_format != "MPO" and len(data) < API_BYTES:
+        return _Fitting(data, shrink(opened))
+    picture = ImageOps.exif_transpose(opened.resize(target, Image.Resampling.LANCZOS))
+    scaled = "" if target == size else f"{picture.width}x{picture.height}"
+    out = io.BytesIO()
+    if FORMATS[image_format] == "jpg" or len(data) >= API_BYTES:
+        plain = picture.convert("RGB")
+        plain.save(out, "JPEG", quality=QUALITY, icc_profile=opened.info.get("icc_profile"))
+    else:
+        picture.save(out, image_format, quality=QUALITY, icc_profile=opened.info.get("icc_profile"))
+    return _Fitting(out.getvalue(), shrink(picture), scaled)
+
+
+def _target(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest size of the same shape that the API takes."""
+    width, height = size
+    share = min(1.0, API_SIDE / max(size), math.sqrt(API_PIXELS / (width * height)))
+    return max(1, int(width * share)), max(1, int(height * share))

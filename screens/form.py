@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import date
+from typing import cast
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from screens import result
 from utils import images
@@ -61,7 +63,7 @@ def render_references(shared: Store) -> None:
 
 def take_uploads(shared: Store) -> None:
     """Add the uploaded pictures to those that are there, where a reload finds them."""
-    files = by_key(shared)[f"uploads-{shared['upload_round']}"] or []
+    files = cast("list[UploadedFile]", by_key(shared)[f"uploads-{shared['upload_round']}"])
     uploads = [(file.name, file.getvalue()) for file in files]
     taken, sentence = images.take_uploads(shared["owner"], uploads)
     moves.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
@@ -75,50 +77,59 @@ def render_side_bar(shared: Store) -> None:
         render_settings(shared, engine)
         st.subheader("Engine", anchor=False)
         st.text("\n".join([engine.name, engine.model, *spending_in_words(shared)]))
-        if engine.address is None:
+        if images.is_demo(engine):
             st.info(
                 "No AI model is at work: a small program on this server paints the pictures. "
                 "For an AI model, enter a key below, or set OPENAI_API_KEY on the server."
             )
         if images.asks_for_key():
             st.text_input(
-                images.key_label(),
+                images.key_label(by_key(shared)),
                 type="password",
                 key="api_key",
                 disabled=bool(shared["pending"]),
                 help="Used in this session alone, and forgotten when the page closes.",
                 autocomplete="off",
             )
-            if warning := images.key_warning():
+            if warning := images.key_warning(by_key(shared)):
                 st.warning(warning)
 
 
 def render_settings(shared: Store, engine: Engine) -> None:
     """Offer what the chosen model is not documented to lack."""
     resting = bool(shared["pending"])
+    default = images.engine({**by_key(shared), "model": ""}).model
     listed = [model.name for model in images.listed_models(engine, shared["api_key"])]
-    chosen = str(by_key(shared)["model"])
-    models = ["", *sorted({*listed, chosen} - {images.default_model(), ""})]
+    models = ["", *sorted({*listed, str(by_key(shared)["model"])} - {default, ""})]
     if len(models) > 1:
         st.selectbox(
             "Model",
             models,
             key="model",
             disabled=resting,
-            format_func=lambda name: name or images.default_model(),
+            format_func=lambda name: name or default,
         )
     st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
     for parameter in images.PARAMETERS:
         values = images.choices(parameter, engine.model, by_key(shared))
+        free = parameter.key == "size" and images.takes_any_size(engine.model)
         if values:
             st.selectbox(
                 parameter.label,
                 [images.AUTO, *values],
                 key=parameter.key,
                 disabled=resting,
-                accept_new_options=parameter.free,
-                help=parameter.help,
+                format_func=in_pixels,
+                accept_new_options=free,
+                help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
             )
+    if error := images.size_error(by_key(shared)):
+        st.warning(error)
+
+
+def in_pixels(value: str) -> str:
+    """Return a setting's value for people: a size by name with its pixels."""
+    return f"{value}, {images.PRESETS[value]}" if value in images.PRESETS else value
 
 
 def spending_in_words(shared: Store) -> list[str]:
@@ -139,7 +150,15 @@ def spending_in_words(shared: Store) -> list[str]:
 
 def render_estimate(shared: Store) -> None:
     """Say what several pictures, or one of a costly quality, will probably cost."""
-    dollars = images.estimate(by_key(shared), shared["attempts"])
+    if by_key(shared)["quality"] not in images.COSTLY and shared["count"] == 1:
+        return
+    try:
+        engine, options = images.choose(by_key(shared))
+    except ValueError:
+        return
+    dollars = images.expected_cost(engine.model, options)
+    if dollars is None and shared["attempts"]:
+        dollars = shared["attempts"][-1].result.cost.dollars
     if dollars:
         st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
 

@@ -10,7 +10,7 @@ from utils.images.pictures import MIME, extension_of
 from utils.review.blobs import blobs
 
 # Streamlit passes addresses below this path to the browser as they are.
-ROUTE = "/app/static/pictures/{token}"
+PICTURES = "/app/static/pictures/{token}"
 
 # Signed, so that nobody finds a picture who was not shown it.
 _signer = URLSafeSerializer(secrets.token_hex(32))
@@ -18,7 +18,7 @@ _signer = URLSafeSerializer(secrets.token_hex(32))
 
 def address(name: str, version: str = "") -> str:
     """Return where the page finds a picture, or a smaller version of it."""
-    return ROUTE.format(token=_signer.dumps([name, version]))
+    return PICTURES.format(token=_signer.dumps([name, version]))
 
 
 async def serve(request: Request) -> Response:

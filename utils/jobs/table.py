@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeVar, TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from cachetools import TTLCache
 

@@ -6,7 +6,7 @@ full, the browser that holds most does. What no page has fetched yet goes last.
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from utils.settings import get_settings

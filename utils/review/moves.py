@@ -1,7 +1,7 @@
 """Every move from one state of the shared store to the next.
 
-Each writes first what must not be lost and last what makes room for the next request, and each may
-be repeated: an interruption anywhere, and whatever is done again after it, loses and doubles nothing.
+Each writes first what must not be lost and last what makes room for the next request, and each
+may be repeated: an interruption anywhere, and whatever follows it, loses and doubles nothing.
 """
 
 import json
@@ -350,7 +350,7 @@ def new_id() -> str:
 
 
 def _may_ask(shared: Store, click_id: str) -> bool:
-    """Return whether a click counts: clicks on one rendering of a button are one, late ones none."""
+    """Return whether a click counts: all on one rendering of a button are one, late ones none."""
     return not shared["pending"] and click_id == shared["click_id"]
 
 
@@ -397,9 +397,10 @@ def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
 def _keep_edit(shared: Store, pending: Pending) -> None:
     """Let what was typed for one attempt of a prompt stand in the box of the next one too."""
     typed = shared["edits"].get(shared["under_review"])
-    if typed is not None and pending.id not in shared["edits"]:
-        if find_attempt(shared, shared["under_review"]).wish.brief == pending.wish.brief:
-            shared["edits"] = {**shared["edits"], pending.id: typed}
+    if typed is None or pending.id in shared["edits"]:
+        return
+    if find_attempt(shared, shared["under_review"]).wish.brief == pending.wish.brief:
+        shared["edits"] = {**shared["edits"], pending.id: typed}
 
 
 def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:

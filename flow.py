@@ -14,7 +14,7 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
     initial_input = StageNode("initial_input")
     user_feedback = StageNode("user_feedback")
     final = StageNode("final")
-    generate = GenerateImageNode(max_retries=3, wait=2.0, on_news=on_news)
+    generate = GenerateImageNode(on_news, max_retries=3, wait=2.0)
     cancel = CancelNode()
     start_over = StartOverNode()
     ask = Node()

@@ -9,7 +9,8 @@ from typing import TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from screens import form, result
+from utils import images as engine
+from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import moves
 from utils.review.store import STAGES, Store
@@ -43,7 +44,7 @@ class WaitView:
         self._show(self.clock, clock_in_words(running), self.clock.text)
         drafts = [job.news.partial for job in running if job.news.partial is not None]
         if drafts:
-            self._show(self.canvas, drafts[0], partial(result.show_draft, self.canvas))
+            self._show(self.canvas, drafts[0], partial(page.show_draft, self.canvas))
 
     def _show(self, place: object, value: Value, show: Callable[[Value], object]) -> None:
         if place not in self.shown or self.shown[place] != value:
@@ -132,7 +133,7 @@ def render_ask(
     shared: Store, label: str, move: moves.ClickMove, shortcut: str, *, primary: bool = False
 ) -> None:
     """Offer to ask for what stands in the box above, and say before what it will cost."""
-    form.render_estimate(shared)
+    page.render_estimate(shared)
     click_button(shared, label, move, primary=primary, shortcut=shortcut)
 
 
@@ -154,7 +155,7 @@ def click_button(
         shortcut=shortcut,
         help=help,
         on_click=move,
-        args=(shared, shared["click_id"], form.choose),
+        args=(shared, shared["click_id"], engine.choose),
         disabled=bool(shared["pending"]),
     )
 

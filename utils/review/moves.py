@@ -205,9 +205,12 @@ def fail(shared: Store, pending: Pending, problem: Problem, lost: int = 0) -> No
     shared["error_request_id"] = problem.request_id
 
 
-def clear_settled(shared: Store) -> None:
-    """Wait no more for what has come, or never will; the next click is a new one."""
-    settled = {attempt.id for attempt in shared["attempts"]}
+def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
+    """Wait no more for what has come, or never will, nor `also` for those of these ids.
+
+    When nothing is waited for any more, the next click is a new one.
+    """
+    settled = {attempt.id for attempt in shared["attempts"]} | set(also)
     settled |= {failure.pending.id for failure in shared["failures"]}
     left = tuple(one for one in shared["pending"] if one.id not in settled)
     if len(left) < len(shared["pending"]):

@@ -22,8 +22,9 @@ def render(shared: Store) -> parts.WaitView:
         parts.render_ask(shared, "Generate Image", moves.generate, "Mod+Enter", primary=True)
         parts.render_error(shared)
         page.render_examples(shared)
-        with st.expander("Use my pictures"):
-            page.render_references(shared)
+        if page.SOURCES:
+            with st.expander(page.SOURCES):
+                page.render_references(shared)
         if shared["recent"] and not waiting:
             render_recent(shared)
     return view

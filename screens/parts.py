@@ -74,6 +74,8 @@ def phase_in_words(job: Job) -> str:
         case Phase.PAUSED:
             setback = SETBACKS.get(news.setback, "The server had trouble")
             return f"{setback}, trying again ({news.tries + 1} of {news.max_tries})"
+        case _ if job.lane is None:
+            return "Waiting for an answer"
         case _:
             return DRAFTS[min(news.drafts, len(DRAFTS) - 1)]
 
@@ -120,7 +122,7 @@ def render_prompt_box(
     st.text_area(
         label,
         key=key,
-        placeholder="What should the picture show?",
+        placeholder=page.PLACEHOLDER,
         height=132,
         disabled=bool(shared["pending"]),
         on_change=on_change,

@@ -17,6 +17,9 @@ from utils.review.blobs import blobs
 from utils.review.records import Attempt, Cost, Engine
 from utils.review.store import Store, by_key
 
+PLACEHOLDER = "What should the picture show?"
+# How the part is named where a person brings sources of their own; '' where there are none.
+SOURCES = "Use my pictures"
 EXAMPLES = (
     "A lighthouse by the sea at sunset",
     "Snowy mountains above a quiet lake at dawn",

@@ -18,7 +18,9 @@ def render(shared: Store) -> parts.WaitView:
         # Empty, so that what follows has the same place here and on the review screen.
         st.container(horizontal=True, gap="xsmall", key="decision")
         view = parts.render_wait(shared, canvas)
-        parts.render_prompt_box(shared, "Prompt", "task_input")
+        parts.render_prompt_box(
+            shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
+        )
         parts.render_ask(shared, "Generate Image", moves.generate, "Mod+Enter", primary=True)
         parts.render_error(shared)
         page.render_examples(shared)

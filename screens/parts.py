@@ -115,8 +115,8 @@ def render_prompt_box(
     shared: Store,
     label: str,
     key: str,
-    on_change: Callable[[Store, str], None] | None = None,
-    args: tuple[Store, str] | None = None,
+    on_change: Callable[..., None],
+    args: tuple[object, ...],
 ) -> None:
     """Offer a prompt to be written. Its length is checked at the click: the box would cut it."""
     st.text_area(
@@ -134,7 +134,10 @@ def render_prompt_box(
 def render_ask(
     shared: Store, label: str, move: moves.ClickMove, shortcut: str, *, primary: bool = False
 ) -> None:
-    """Offer to ask for what stands in the box above, and say before what it will cost."""
+    """Offer to ask for what stands in the box above; say what goes along and what it costs."""
+    if shared["references"]:
+        names = ", ".join(name for _, name in shared["references"])
+        st.text(f"Goes along: {names}")
     page.render_estimate(shared)
     click_button(shared, label, move, primary=primary, shortcut=shortcut)
 

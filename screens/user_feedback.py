@@ -73,8 +73,8 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 shared,
                 "Edit the prompt",
                 moves.edit_key(attempt.id),
-                on_change=moves.edit,
-                args=(shared, attempt.id),
+                moves.edit,
+                (shared, attempt.id),
             )
             parts.render_ask(shared, "Generate Image", moves.generate_edited, "Mod+Enter")
     if change.open:

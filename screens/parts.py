@@ -135,10 +135,12 @@ def render_ask(
     shared: Store, label: str, move: moves.ClickMove, shortcut: str, *, primary: bool = False
 ) -> None:
     """Offer to ask for what stands in the box above; say what goes along and what it costs."""
+    # Empty places, so that the button stays where it is, and is not built anew.
+    along, estimate = st.empty(), st.empty()
     if shared["references"]:
         names = ", ".join(name for _, name in shared["references"])
-        st.text(f"Goes along: {names}")
-    page.render_estimate(shared)
+        along.text(f"Goes along: {names}")
+    page.show_estimate(shared, estimate)
     click_button(shared, label, move, primary=primary, shortcut=shortcut)
 
 
@@ -169,9 +171,9 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
     """Offer Cancel while something is waited for, and return the view of what is known about it."""
     # The place is there even when it is empty: what moves to another place is built anew.
     with st.container(key="wait"):
-        waiting = [pending.id for pending in shared["pending"]]
-        view = WaitView(canvas or st.empty(), waiting)
-        if waiting:
+        # A row also for what is there: what a run does not replace stays until the run ends.
+        view = WaitView(canvas or st.empty(), moves.asked(shared))
+        if shared["pending"]:
             st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
     return view
 

@@ -249,6 +249,18 @@ def test_the_first_of_several_goes_under_review_and_the_others_join(shared: Stor
     assert numbers(shared) == [1, 2, 3]
 
 
+def test_what_a_click_asked_for_is_known_until_all_of_it_has_come(shared: Store) -> None:
+    make(shared, "before")
+    shared["count"] = 3
+    ask(shared)
+    first, second, third = (pending.id for pending in shared["pending"])
+    receive(shared, shared["pending"][1])
+    moves.fail(shared, shared["pending"][0], FAILED)
+    assert moves.asked(shared) == [first, second, third]
+    receive(shared, shared["pending"][-1])
+    assert moves.asked(shared) == []
+
+
 def test_only_what_is_missing_is_asked_for_again(shared: Store) -> None:
     shared["count"] = 3
     ask(shared)

@@ -239,6 +239,14 @@ def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
         shared["pending"] = left
 
 
+def asked(shared: Store) -> list[str]:
+    """Return the ids of all that was asked for by the clicks that something is waited for of."""
+    clicks = {pending.click for pending in shared["pending"]}
+    settled = [*shared["attempts"], *(failure.pending for failure in shared["failures"])]
+    ids = {one.id for one in (*settled, *shared["pending"]) if one.click in clicks}
+    return sorted(ids)
+
+
 def came_to_review(shared: Store) -> bool:
     """Return whether what is under review has come just now: it is still waited for."""
     waited_for = [pending.id for pending in shared["pending"]]

@@ -242,9 +242,9 @@ def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
 def asked(shared: Store) -> list[str]:
     """Return the ids of all that was asked for by the clicks that something is waited for of."""
     clicks = {pending.click for pending in shared["pending"]}
-    settled = [*shared["attempts"], *(failure.pending for failure in shared["failures"])]
-    ids = {one.id for one in (*settled, *shared["pending"]) if one.click in clicks}
-    return sorted(ids)
+    waiting = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
+    ids = {pending.id for pending in waiting if pending.click in clicks}
+    return sorted(ids | {one.id for one in shared["attempts"] if one.click in clicks})
 
 
 def came_to_review(shared: Store) -> bool:

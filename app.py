@@ -14,14 +14,14 @@ from typing import cast
 
 import streamlit as st
 from starlette.middleware import Middleware
-from starlette.routing import Route
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import screens
 from flow import create_flow
 from nodes import next_wait
-from screens import form, parts
-from utils import images
+from screens import parts
+from utils import images as engine
+from utils.images import page
 from utils.jobs.table import jobs
 from utils.review import moves
 from utils.review.browser import BrowserCookie, browser_token
@@ -38,11 +38,11 @@ def main() -> None:
     shared = cast("Store", st.session_state)
     token = browser_token(st.context.cookies, st.context.headers.get("Host") or "")
     remembered = browser_memory.recall(token)
-    moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), images.DEFAULTS, token)
+    moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, token)
     moves.mend(shared)
     create_flow(shared["stage"]).run(shared)
     moves.fit_boxes(shared)
-    images.fit(by_key(shared))
+    engine.fit(by_key(shared))
     st.set_page_config(page_title(shared), page_icon="🖼️", layout="wide")
     st.html(STYLE)
     parts.render_steps(shared)
@@ -50,8 +50,8 @@ def main() -> None:
     view = getattr(screens, shared["stage"]).render(shared)
     # Last, because who comes first to a server waits for its list of models.
     with notice:
-        form.render_retirement(shared)
-    form.render_side_bar(shared)
+        page.render_retirement(shared)
+    page.render_side_bar(shared)
     browser_memory.remember(shared)
     if shared["pending"]:
         create_flow(next_wait(shared), view).run(shared)
@@ -92,7 +92,7 @@ else:
         sys.exit(2)
     app = st.App(
         __file__,
-        routes=[Route(images.PICTURES, images.serve)],
+        routes=engine.ROUTES,
         middleware=[Middleware(BrowserCookie)],
         lifespan=lifespan,
         on_script_error=show_trouble,

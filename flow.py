@@ -14,7 +14,7 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
     initial_input = StageNode("initial_input")
     user_feedback = StageNode("user_feedback")
     final = StageNode("final")
-    generate = GenerateImageNode(max_retries=3, wait=2.0, on_news=on_news)
+    generate = GenerateImageNode(on_news, max_retries=3, wait=2.0)
     cancel = CancelNode()
     start_over = StartOverNode()
     ask = Node()
@@ -32,5 +32,6 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
         wait - "stay" >> ask
     start_over - "empty" >> initial_input
 
-    entries = {node.stage: node for node in (initial_input, user_feedback, final)}
-    return Flow(start=(entries | {generate.kind: generate})[entry])
+    stops = {node.stage: node for node in (initial_input, user_feedback, final)}
+    waits = {node.kind: node for node in (generate,)}
+    return Flow(start=(stops | waits)[entry])

@@ -1,12 +1,13 @@
 """The nodes of the flow: what happens to the shared store at each stop."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import cast
 
 from pocketflow import Node
 
-from utils import images
+from utils import images as engine
 from utils.jobs.outcomes import Problem
 from utils.jobs.table import Job, Lane, Phase, jobs, watch
 from utils.review import moves
@@ -34,19 +35,17 @@ class StageNode(Node):  # type: ignore[misc]  # pocketflow ships no usable types
         return decision if decision in self.successors else "ask"
 
 
-class GenerateImageNode(Node):  # type: ignore[misc]
-    """Turns the pending requests of the shared store into pictures under review.
+class WaitNode(Node, ABC):  # type: ignore[misc]
+    """Waits for what is pending of its `kind`; a job does the work, outside every session.
 
-    A job makes each of them, outside every session, in up to `max_retries` tries; `wait` is the
-    pause in seconds before the second one, doubled with each. Only the job counts its tries:
-    whoever enters `exec` again, after any interruption, joins the same jobs.
     With `on_news` it waits until something that is pending ends, and calls it with all the jobs at
     least four times a second; without, it starts what is not started and waits for nothing.
+    Whoever enters `exec` again, after any interruption, joins the same jobs.
     """
 
-    kind = "generate"
+    kind = ""
 
-    def __init__(self, max_retries: int, wait: float, on_news: OnNews | None = None) -> None:
+    def __init__(self, on_news: OnNews | None, max_retries: int = 1, wait: float = 0.0) -> None:
         super().__init__(max_retries, wait)
         self.on_news = on_news
 
@@ -56,29 +55,19 @@ class GenerateImageNode(Node):  # type: ignore[misc]
 
     def exec(self, waits: Waits) -> Ended:
         """Join the jobs, wait for the first to end, and return those of this kind that have."""
-        joined = [
-            (pending, self.join(pending, key, owner) if pending.kind == self.kind else None)
-            for pending, key, owner in waits
-        ]
+        joined = [(one, self.join(one, *rest)) for one, *rest in waits if one.kind == self.kind]
+        others = [jobs.find(one.id) for one, *_ in waits if one.kind != self.kind]
         if self.on_news:
-            running = [job or jobs.find(pending.id) for pending, job in joined]
-            self._watch([job for job in running if job])
-        return [(pending, job) for pending, job in joined if job and job.news.phase is Phase.ENDED]
+            self._watch([job for _, job in joined] + [job for job in others if job])
+        return [(pending, job) for pending, job in joined if job.news.phase is Phase.ENDED]
 
     def post(self, shared: Store, _: Waits, ended: Ended) -> str:
-        """Write the pictures, or the sentence that says why there is none."""
+        """Write the results, or the sentence that says why there is none."""
         return settle(shared, ended)
 
+    @abstractmethod
     def join(self, pending: Pending, key: str, owner: str) -> Job:
         """Return the job of a pending request, which the first to ask starts."""
-        return jobs.join(
-            pending.id,
-            images.make(pending.id, pending.wish, key, owner),
-            lane=Lane("pictures", images.places()),
-            kind=images.kind(pending.wish),
-            tries=self.max_retries,
-            wait=self.wait,
-        )
 
     def _watch(self, running: Sequence[Job]) -> None:
         for _ in watch(running):
@@ -89,6 +78,27 @@ class GenerateImageNode(Node):  # type: ignore[misc]
                 # What is being paid for goes on, even where it cannot be shown.
                 logger.error("the progress cannot be shown: %s", type(exc).__name__)
                 self.on_news = None
+
+
+class GenerateImageNode(WaitNode):
+    """Turns the pending requests of the shared store into pictures under review.
+
+    Each is tried up to `max_retries` times; `wait` is the pause in seconds before the second try,
+    doubled with each. The job counts its tries, so that interruptions and reloads add none.
+    """
+
+    kind = "generate"
+
+    def join(self, pending: Pending, key: str, owner: str) -> Job:
+        """Return the job that makes a picture."""
+        return jobs.join(
+            pending.id,
+            engine.make(pending.id, pending.wish, key, owner),
+            lane=Lane(self.kind, engine.places()),
+            kind=engine.kind(pending.wish),
+            tries=self.max_retries,
+            wait=self.wait,
+        )
 
 
 class CancelNode(Node):  # type: ignore[misc]

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from screens import form, parts, result
+from screens import parts
+from utils.images import page
 from utils.review import moves
 from utils.review.store import Store
 
@@ -12,17 +13,20 @@ def render(shared: Store) -> parts.WaitView:
     waiting = bool(shared["pending"])
     canvas, side = parts.render_canvas("canvas" if waiting else "canvas-idle")
     if waiting:
-        result.show_place(shared, canvas)
+        page.show_place(shared, canvas)
     with side:
         # Empty, so that what follows has the same place here and on the review screen.
         st.container(horizontal=True, gap="xsmall", key="decision")
         view = parts.render_wait(shared, canvas)
-        parts.render_prompt_box(shared, "Prompt", "task_input")
+        parts.render_prompt_box(
+            shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
+        )
         parts.render_ask(shared, "Generate Image", moves.generate, "Mod+Enter", primary=True)
         parts.render_error(shared)
-        form.render_examples(shared)
-        with st.expander("Use my pictures"):
-            form.render_references(shared)
+        page.render_examples(shared)
+        if page.SOURCES:
+            with st.expander(page.SOURCES):
+                page.render_references(shared)
         if shared["recent"] and not waiting:
             render_recent(shared)
     return view
@@ -34,7 +38,7 @@ def render_recent(shared: Store) -> None:
     with st.container(horizontal=True, key="recent"):
         for attempt in reversed(shared["recent"]):
             with st.container(width=72, key=f"recent-{attempt.id}"):
-                result.show_small([attempt])
+                page.show_small([attempt])
                 st.button(
                     "Reopen",
                     key=f"reopen-{attempt.id}",

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from screens import form, parts, result
+from screens import parts
+from utils.images import page
 from utils.review import moves
 from utils.review.records import Attempt
 from utils.review.store import Store
@@ -21,10 +22,10 @@ def render(shared: Store) -> parts.WaitView:
     if shared["compared"]:
         other = moves.find_attempt(shared, shared["compared"])
         for column, one in zip(canvas.container().columns(2), (attempt, other), strict=True):
-            result.show(column, one)
+            page.show(column, one)
             column.text(f"Picture {one.number}")
     else:
-        result.show(canvas, attempt)
+        page.show(canvas, attempt)
     with side:
         with st.container(horizontal=True, gap="xsmall", key="decision"):
             render_decision(shared, attempt)
@@ -35,7 +36,7 @@ def render(shared: Store) -> parts.WaitView:
         view = parts.render_wait(shared)
         parts.render_error(shared)
         parts.render_prompt(attempt.wish.prompt)
-        result.render_facts(attempt)
+        page.render_facts(attempt)
         render_steering(shared, attempt)
     render_strip(shared)
     return view
@@ -59,22 +60,21 @@ def render_decision(shared: Store, attempt: Attempt) -> None:
         shortcut="G",
         help="Sends this picture's own prompt once more, with the settings of today.",
     )
-    result.render_download(attempt, primary=False)
+    page.render_download(attempt, primary=False)
 
 
 def render_steering(shared: Store, attempt: Attempt) -> None:
     """Offer to ask for another attempt; only the open tab has boxes, buttons and their keys."""
-    prompt, change, own = st.tabs(
-        ["Edit prompt", "Change this picture", "Use my pictures"], key="steering", on_change="rerun"
-    )
+    labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
+    prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
     if prompt.open:
         with prompt:
             parts.render_prompt_box(
                 shared,
                 "Edit the prompt",
                 moves.edit_key(attempt.id),
-                on_change=moves.edit,
-                args=(shared, attempt.id),
+                moves.edit,
+                (shared, attempt.id),
             )
             parts.render_ask(shared, "Generate Image", moves.generate_edited, "Mod+Enter")
     if change.open:
@@ -87,9 +87,10 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 persist_state="session",
             )
             parts.render_ask(shared, "Change Picture", moves.change, "Mod+Enter")
-    if own.open:
-        with own:
-            form.render_references(shared)
+    for tab in own:
+        if tab.open:
+            with tab:
+                page.render_references(shared)
 
 
 def render_strip(shared: Store) -> None:
@@ -103,7 +104,7 @@ def render_strip(shared: Store) -> None:
         for attempt in shared["attempts"]
     }
     with st.container(key="strip"):
-        result.show_small(shared["attempts"])
+        page.show_small(shared["attempts"])
         st.pills(
             "Picture under review",
             list(numbers),

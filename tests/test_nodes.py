@@ -64,7 +64,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 @pytest.fixture(autouse=True)
 def typewriter(monkeypatch: pytest.MonkeyPatch) -> Typewriter:
     engine = Typewriter()
-    monkeypatch.setattr("nodes.images", engine)
+    monkeypatch.setattr("nodes.engine", engine)
     return engine
 
 
@@ -160,7 +160,7 @@ def test_max_retries_of_the_node_is_how_often_it_is_tried(
     for max_retries in (1, 2):
         typewriter.script, typewriter.calls = [PASSING] * 9, []
         pending = ask(shared)
-        node = GenerateImageNode(max_retries=max_retries, wait=0.0, on_news=silent)
+        node = GenerateImageNode(silent, max_retries=max_retries, wait=0.0)
         node._run(shared)
         moves.clear_settled(shared)
         assert typewriter.calls == [pending.id] * max_retries

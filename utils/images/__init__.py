@@ -1,6 +1,6 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
-from utils.images.addresses import PICTURES, address, serve
+from utils.images.addresses import ROUTES, address
 from utils.images.api import Call, Picture, kind, make, places
 from utils.images.catalogue import listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
@@ -41,8 +41,8 @@ __all__ = [
     "MAX_UPLOADS",
     "MIME",
     "PARAMETERS",
-    "PICTURES",
     "PRESETS",
+    "ROUTES",
     "THUMBNAIL",
     "Call",
     "ListedModel",
@@ -68,7 +68,6 @@ __all__ = [
     "make",
     "places",
     "retirement",
-    "serve",
     "size_error",
     "size_to_come",
     "take_uploads",

@@ -5,12 +5,13 @@ import secrets
 from itsdangerous import BadSignature, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from utils.images.pictures import MIME, extension_of
 from utils.review.blobs import blobs
 
 # Streamlit passes addresses below this path to the browser as they are.
-PICTURES = "/app/static/pictures/{token}"
+PATH = "/app/static/pictures/{token}"
 
 # Signed, so that nobody finds a picture who was not shown it.
 _signer = URLSafeSerializer(secrets.token_hex(32))
@@ -18,7 +19,7 @@ _signer = URLSafeSerializer(secrets.token_hex(32))
 
 def address(name: str, version: str = "") -> str:
     """Return where the page finds a picture, or a smaller version of it."""
-    return PICTURES.format(token=_signer.dumps([name, version]))
+    return PATH.format(token=_signer.dumps([name, version]))
 
 
 async def serve(request: Request) -> Response:
@@ -35,3 +36,6 @@ async def serve(request: Request) -> Response:
         "X-Content-Type-Options": "nosniff",
     }
     return Response(data, headers=headers, media_type=MIME[extension_of(data)])
+
+
+ROUTES = [Route(PATH, serve)]

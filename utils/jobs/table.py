@@ -83,7 +83,8 @@ class Change(TypedDict, total=False):
 
 
 Work = TypeVar("Work")
-Call = Callable[[Callable[[object], None]], Awaitable[object]]
+OnPartial = Callable[[object], None]
+Call = Callable[[OnPartial], Awaitable[object]]
 
 
 class Job:

@@ -1,18 +1,25 @@
-"""What a person can set and bring along: settings, a key, pictures of their own, examples."""
+"""What the page shows of pictures: the picture, its facts and its download, and the form beside it.
 
-from collections.abc import Mapping
+An engine of another kind brings a module with the same functions; the screens know no more of it.
+"""
+
+from collections.abc import Sequence
 from datetime import date
-from typing import cast
+from typing import Literal, cast
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from screens import result
 from utils import images
 from utils.review import moves
-from utils.review.records import Cost, Engine
+from utils.review.blobs import blobs
+from utils.review.records import Attempt, Cost, Engine
 from utils.review.store import Store, by_key
 
+PLACEHOLDER = "What should the picture show?"
+# How the part is named where a person brings sources of their own; '' where there are none.
+SOURCES = "Use my pictures"
 EXAMPLES = (
     "A lighthouse by the sea at sunset",
     "Snowy mountains above a quiet lake at dawn",
@@ -20,9 +27,71 @@ EXAMPLES = (
 )
 
 
-def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
-    """Return the engine and the options that are chosen; raises ValueError with a sentence."""
-    return images.choose(shared)
+def show(place: DeltaGenerator, attempt: Attempt) -> None:
+    """Show an attempt's picture."""
+    place.image(images.address(attempt.result.name), width="stretch", alt=attempt.wish.prompt)
+
+
+def show_draft(place: DeltaGenerator, draft: object) -> None:
+    """Show a partial picture; with its own format named, Streamlit does not encode it anew."""
+    data = cast("bytes", draft)
+    output: Literal["JPEG", "PNG"] = "JPEG" if images.extension_of(data) == "jpg" else "PNG"
+    place.image(data, width="stretch", alt="Draft", output_format=output)
+
+
+def show_place(shared: Store, place: DeltaGenerator) -> None:
+    """Hold the place of the picture to come."""
+    blank = images.blank_picture(*images.size_to_come(by_key(shared), shared["pending"]))
+    place.image(blank, width="stretch", alt="Your picture will appear here")
+
+
+def show_small(attempts: Sequence[Attempt]) -> None:
+    """Show the attempts' thumbnails, as one element."""
+    st.image(
+        [images.address(attempt.result.name, "thumbnail") for attempt in attempts],
+        width=images.THUMBNAIL,
+        alt=[attempt.wish.prompt for attempt in attempts],
+    )
+
+
+def render_download(attempt: Attempt, *, primary: bool) -> None:
+    """Hand out the API's own bytes."""
+    extension = cast("images.Picture", attempt.result).extension
+    st.download_button(
+        f"Download {extension.upper()}",
+        # Not a function called at the click: that would fail where the next screen comes first.
+        blobs.get(attempt.result.name) or b"",
+        file_name=images.file_name(attempt.wish.brief, extension),
+        mime=images.MIME[extension],
+        type="primary" if primary else "secondary",
+        shortcut="D",
+        on_click="ignore",
+    )
+
+
+def render_facts(attempt: Attempt) -> None:
+    """Show how a picture came to be, and what was asked for in vain."""
+    picture = cast("images.Picture", attempt.result)
+    facts = [
+        f"Picture {attempt.number}",
+        attempt.wish.engine.model,
+        f"{picture.width} x {picture.height}",
+        f"{picture.seconds:.0f} s",
+    ]
+    if picture.cost.tokens or picture.cost.dollars:
+        facts.append(cost_in_words(picture.cost))
+    st.text(" · ".join(facts))
+    if picture.refused:
+        words = {one.key: one.words for one in images.PARAMETERS}
+        names = " and ".join(words[name] for name in picture.refused)
+        st.info(f"The server would not take {names} that you chose, and made its own choice.")
+
+
+def cost_in_words(cost: Cost) -> str:
+    """Return a count of tokens, with dollars where they are known or can be estimated."""
+    words = [f"{cost.tokens:,} tokens"] if cost.tokens else []
+    words += [f"about ${cost.dollars:.3f} (estimate)"] if cost.dollars else []
+    return ", ".join(words)
 
 
 def render_examples(shared: Store) -> None:
@@ -123,8 +192,9 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 accept_new_options=free,
                 help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
             )
+    wrong = st.empty()
     if error := images.size_error(by_key(shared)):
-        st.warning(error)
+        wrong.warning(error)
 
 
 def in_pixels(value: str) -> str:
@@ -141,14 +211,14 @@ def spending_in_words(shared: Store) -> list[str]:
     lines = []
     if made:
         pictures = "1 picture" if made == 1 else f"{made} pictures"
-        lines = ["", f"This session: {pictures}, {result.cost_in_words(total)}"]
+        lines = ["", f"This session: {pictures}, {cost_in_words(total)}"]
     if lost:
         tries = "1 try that brought nothing" if lost == 1 else f"{lost} tries that brought nothing"
         lines.append(f"{tries} may have been billed too")
     return lines
 
 
-def render_estimate(shared: Store) -> None:
+def show_estimate(shared: Store, place: DeltaGenerator) -> None:
     """Say what several pictures, or one of a costly quality, will probably cost."""
     if by_key(shared)["quality"] not in images.COSTLY and shared["count"] == 1:
         return
@@ -160,7 +230,7 @@ def render_estimate(shared: Store) -> None:
     if dollars is None and shared["attempts"]:
         dollars = shared["attempts"][-1].result.cost.dollars
     if dollars:
-        st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
+        place.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
 
 
 def render_retirement(shared: Store) -> None:

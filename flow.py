@@ -1,18 +1,37 @@
-"""How the nodes are wired, and how often they try."""
+"""How the nodes are wired: the stages, the ways between them, and how often a picture is tried."""
 
-from collections.abc import Callable, Sequence
+from pocketflow import Flow, Node
 
-from pocketflow import Flow
-
-from nodes import GenerateImageNode
-from utils.jobs.table import Job
+from nodes import CancelNode, GenerateImageNode, OnNews, StageNode, StartOverNode
 
 
-def create_generation_flow(on_news: Callable[[Sequence[Job]], None] = lambda jobs: None) -> Flow:
-    """Return the flow that turns the pending request into a picture under review.
+def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
+    """Return the flow, entered at `entry`: the session's stage, or the kind of what it waits for.
 
-    `on_news` is called with the jobs while they run, at least four times a second. With several
-    pictures the flow ends with the first that is there, and is run again for the others.
+    It takes what the person has decided as far as it leads, and ends where they are asked again.
+    With `on_news`, which is called with the jobs while they run, it waits for what is pending.
     """
-    generate = GenerateImageNode(max_retries=3, first_wait=2.0, on_news=on_news)
-    return Flow(start=generate)
+    initial_input = StageNode("initial_input")
+    user_feedback = StageNode("user_feedback")
+    final = StageNode("final")
+    generate = GenerateImageNode(on_news, max_retries=3, wait=2.0)
+    cancel = CancelNode()
+    start_over = StartOverNode()
+    ask = Node()
+
+    initial_input - "reopen" >> user_feedback
+    user_feedback - "approve" >> final
+    final - "back" >> user_feedback
+    for stage in (initial_input, user_feedback, final):
+        stage - "generate" >> generate
+        stage - "cancel" >> cancel
+        stage - "start over" >> start_over
+        stage - "ask" >> ask
+    for wait in (generate, cancel):
+        wait - "review" >> user_feedback
+        wait - "stay" >> ask
+    start_over - "empty" >> initial_input
+
+    stops = {node.stage: node for node in (initial_input, user_feedback, final)}
+    waits = {node.kind: node for node in (generate,)}
+    return Flow(start=(stops | waits)[entry])

@@ -1,87 +1,151 @@
-"""The nodes of the flow: what happens to the shared store when pictures are asked for."""
+"""The nodes of the flow: what happens to the shared store at each stop."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import cast
 
 from pocketflow import Node
 
-from utils.images.api import ImageRequest, request_picture
-from utils.images.errors import UNKNOWN, ImageError, Problem
-from utils.images.pictures import Picture, decode
-from utils.jobs.table import Job, Phase, jobs, may_try_again, watch
-from utils.review import moves as state
-from utils.settings import choose_engine
+from utils import images as engine
+from utils.jobs.outcomes import Problem
+from utils.jobs.table import Job, Lane, Phase, jobs, watch
+from utils.review import moves
+from utils.review.records import Pending, Result
+from utils.review.store import Store
 
 logger = logging.getLogger(__name__)
 
-Outcomes = list[tuple[ImageRequest, Picture | Problem]]
+OnNews = Callable[[Sequence[Job]], None]
+Waits = Sequence[tuple[Pending, str, str]]
+Ended = Sequence[tuple[Pending, Job]]
 
 
-class GenerateImageNode(Node):  # type: ignore[misc]  # pocketflow ships no usable types
-    """Turns the pending request of the shared store into pictures, one or several.
+class StageNode(Node):  # type: ignore[misc]  # pocketflow ships no usable types
+    """A stop where a person decides: the flow leaves by their decision, or ends and asks them."""
 
-    PocketFlow's loop does the retrying: `max_retries` tries, with growing waits that begin at
-    `first_wait` seconds and are spent in the job, where Cancel reaches them. `on_news` is called
-    with all the jobs at least four times a second while they run, and may interrupt: whoever
-    enters `exec` again waits for the same jobs.
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def post(self, shared: Store, _: None, __: None) -> str:
+        """Be at this stage; return the decision, if it is one that can be made here."""
+        moves.enter(shared, self.stage)
+        decision = moves.take_decision(shared)
+        return decision if decision in self.successors else "ask"
+
+
+class WaitNode(Node, ABC):  # type: ignore[misc]
+    """Waits for what is pending of its `kind`; a job does the work, outside every session.
+
+    With `on_news` it waits until something that is pending ends, and calls it with all the jobs at
+    least four times a second; without, it starts what is not started and waits for nothing.
+    Whoever enters `exec` again, after any interruption, joins the same jobs.
     """
 
-    def __init__(
-        self, max_retries: int, first_wait: float, on_news: Callable[[Sequence[Job]], None]
-    ) -> None:
-        super().__init__(max_retries=max_retries)
-        self.first_wait = first_wait
+    kind = ""
+
+    def __init__(self, on_news: OnNews | None, max_retries: int = 1, wait: float = 0.0) -> None:
+        super().__init__(max_retries, wait)
         self.on_news = on_news
 
-    def prep(self, shared: state.Shared) -> list[ImageRequest]:
-        """Read what is still waited for, and who is to serve it."""
-        pending = shared["pending"]
-        engine = choose_engine(shared["api_key"], pending["model"])
-        images = tuple(decode(image) for image in pending["images"])
-        return [
-            ImageRequest(job_id, pending["prompt"], engine, pending["options"], images)
-            for job_id in pending["waiting"]
-        ]
+    def prep(self, shared: Store) -> Waits:
+        """Read what is waited for, with the key and the owner that its calls are made for."""
+        return [(one, shared["api_key"], shared["owner"]) for one in shared["pending"]]
 
-    def exec(self, requests: list[ImageRequest]) -> Outcomes:
-        """Wait until a picture is there or lost for good, and return those that are.
+    def exec(self, waits: Waits) -> Ended:
+        """Join the jobs, wait for the first to end, and return those of this kind that have."""
+        joined = [(one, self.join(one, *rest)) for one, *rest in waits if one.kind == self.kind]
+        others = [jobs.find(one.id) for one, *_ in waits if one.kind != self.kind]
+        if self.on_news:
+            self._watch([job for _, job in joined] + [job for job in others if job])
+        return [(pending, job) for pending, job in joined if job.news.phase is Phase.ENDED]
 
-        Raises ImageError if one failed and another try makes sense: only that one is tried again.
-        """
-        joined = [self._join(request) for request in requests]
-        for _ in watch(joined):
-            self.on_news(joined)
-        for job in joined:
-            if isinstance(job.news.outcome, Problem) and may_try_again(job.news):
-                raise ImageError(job.news.outcome)
-        return [
-            (request, job.news.outcome or UNKNOWN)
-            for request, job in zip(requests, joined, strict=True)
-            if job.news.phase is Phase.ENDED
-        ]
+    def post(self, shared: Store, _: Waits, ended: Ended) -> str:
+        """Write the results, or the sentence that says why there is none."""
+        return settle(shared, ended)
 
-    def exec_fallback(self, requests: list[ImageRequest], exc: Exception) -> Outcomes:
-        """Leave what may still be tried to the next run; give up what broke in a way of our own."""
-        if isinstance(exc, ImageError):
-            return []
-        logger.error("request=%s unexpected %s", requests[0].id, type(exc).__name__)
-        return [(request, UNKNOWN) for request in requests]
+    @abstractmethod
+    def join(self, pending: Pending, key: str, owner: str) -> Job:
+        """Return the job of a pending request, which the first to ask starts."""
 
-    def post(self, shared: state.Shared, requests: list[ImageRequest], outcomes: Outcomes) -> str:
-        """Write the pictures and the next stage, or the sentence that says why there is none."""
-        for request, outcome in outcomes:
-            if isinstance(outcome, Picture):
-                state.receive_picture(shared, request.id, outcome, request.engine.model)
-            else:
-                state.fail(shared, request.id, outcome)
-        return str(shared["stage"])
+    def _watch(self, running: Sequence[Job]) -> None:
+        for _ in watch(running):
+            try:
+                if self.on_news:
+                    self.on_news(running)
+            except Exception as exc:
+                # What is being paid for goes on, even where it cannot be shown.
+                logger.error("the progress cannot be shown: %s", type(exc).__name__)
+                self.on_news = None
 
-    def _join(self, request: ImageRequest) -> Job:
+
+class GenerateImageNode(WaitNode):
+    """Turns the pending requests of the shared store into pictures under review.
+
+    Each is tried up to `max_retries` times; `wait` is the pause in seconds before the second try,
+    doubled with each. The job counts its tries, so that interruptions and reloads add none.
+    """
+
+    kind = "generate"
+
+    def join(self, pending: Pending, key: str, owner: str) -> Job:
+        """Return the job that makes a picture."""
         return jobs.join(
-            request.id,
-            partial(request_picture, request),
-            kind=request.kind,
+            pending.id,
+            engine.make(pending.id, pending.wish, key, owner),
+            lane=Lane(self.kind, engine.places()),
+            kind=engine.kind(pending.wish),
             tries=self.max_retries,
-            first_wait=self.first_wait,
+            wait=self.wait,
         )
+
+
+class CancelNode(Node):  # type: ignore[misc]
+    """Stops what is waited for, except what is there already: that is taken in."""
+
+    def prep(self, shared: Store) -> Sequence[Pending]:
+        """Read what is waited for."""
+        return shared["pending"]
+
+    def exec(self, waits: Sequence[Pending]) -> Ended:
+        """Stop the jobs; each has ended then, one way or the other."""
+        return [(pending, jobs.cancel(pending.id)) for pending in waits]
+
+    def post(self, shared: Store, _: Sequence[Pending], ended: Ended) -> str:
+        """Write what is there, or that it was cancelled."""
+        return settle(shared, ended)
+
+
+class StartOverNode(CancelNode):
+    """Stops what is waited for, and puts everything away."""
+
+    def post(self, shared: Store, _: Sequence[Pending], ended: Ended) -> str:
+        """Empty the store; what was there is among the recent pictures."""
+        settle(shared, ended)
+        moves.start_over(shared)
+        return "empty"
+
+
+def settle(shared: Store, ended: Ended) -> str:
+    """Write how jobs have ended, wait for them no more, and return the arrow to take.
+
+    The moves have written the stage before the flow gets there: an interruption loses nothing.
+    """
+    for pending, job in ended:
+        outcome, lost = job.news.outcome, job.news.lost
+        if isinstance(outcome, Problem):
+            moves.fail(shared, pending, outcome, lost)
+        else:
+            moves.receive(shared, pending, cast("Result", outcome), lost)
+        jobs.deliver(pending.id)
+    came = moves.came_to_review(shared)
+    moves.clear_settled(shared)
+    return "review" if came else "stay"
+
+
+def next_wait(shared: Store) -> str:
+    """Return the kind of what is waited for: of what has ended, if anything has."""
+    found = [(pending.kind, jobs.find(pending.id)) for pending in shared["pending"]]
+    ended = [kind for kind, job in found if job and job.news.phase is Phase.ENDED]
+    return (ended or [kind for kind, _ in found])[0]

@@ -1,31 +1,37 @@
 import asyncio
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.images_server import picture
-from utils.images.errors import CANCELLED, CONNECTION, UNKNOWN, ImageError, Problem
-from utils.images.pictures import Picture, check_picture
-from utils.jobs.table import Job, Jobs, Phase, watch
-from utils.settings import get_settings
+from utils.jobs import pace, table
+from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
+from utils.jobs.table import Job, Jobs, Lane, News, Phase, watch
 
-PICTURE = check_picture(picture("job"))
+RESULT = "a result"
+PASSING = Problem("connection", "No connection.", retry=True)
+LASTING = Problem("refused", "No.")
+LANE = Lane("test", 2)
 
 
 class Engine:
     """A call that counts itself and does what its test says."""
 
-    def __init__(self, *outcomes: Picture | Exception, gate: threading.Event | None = None) -> None:
+    def __init__(self, *outcomes: object, gate: threading.Event | None = None) -> None:
         self.outcomes = list(outcomes)
         self.gate = gate
         self.calls = 0
+        self.began: list[float] = []
         self.cancelled = threading.Event()
 
-    async def __call__(self, on_partial: Callable[[str], None]) -> Picture:
+    async def __call__(self, on_partial: Callable[[object], None]) -> object:
         self.calls += 1
-        on_partial("a partial picture")
+        self.began.append(time.monotonic())
+        on_partial("a partial result")
         try:
             while self.gate and not self.gate.is_set():
                 await asyncio.sleep(0.005)
@@ -33,6 +39,8 @@ class Engine:
             self.cancelled.set()
             raise
         outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Problem):
+            raise FailedError(outcome)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -45,8 +53,8 @@ def jobs() -> Iterator[Jobs]:
     table.stop()
 
 
-def join(jobs: Jobs, job_id: str, engine: Engine) -> Job:
-    return jobs.join(job_id, engine, tries=3, first_wait=0.01)
+def join(jobs: Jobs, job_id: str, engine: Engine, **how: object) -> Job:
+    return jobs.join(job_id, engine, **({"tries": 3, "wait": 0.01} | how))  # type: ignore[arg-type]
 
 
 def wait_for(job: Job, phase: Phase) -> None:
@@ -58,7 +66,7 @@ def wait_for(job: Job, phase: Phase) -> None:
     raise AssertionError(f"{phase} never came")
 
 
-def outcome(job: Job) -> Picture | Problem | None:
+def outcome(job: Job) -> object:
     for _ in watch([job]):
         pass
     return job.news.outcome
@@ -66,149 +74,193 @@ def outcome(job: Job) -> Picture | Problem | None:
 
 def test_all_who_join_wait_for_the_same_call(jobs: Jobs) -> None:
     gate = threading.Event()
-    engine = Engine(PICTURE, gate=gate)
+    engine = Engine(RESULT, gate=gate)
     with ThreadPoolExecutor(8) as pool:
         joined = list(pool.map(lambda _: join(jobs, "a", engine), range(8)))
     gate.set()
-    assert all(outcome(job) is PICTURE for job in joined)
+    assert all(outcome(job) is RESULT for job in joined)
     assert engine.calls == 1
 
 
-def test_who_joins_after_the_end_gets_the_same_picture(jobs: Jobs) -> None:
-    engine = Engine(PICTURE)
-    assert outcome(join(jobs, "a", engine)) is PICTURE
-    assert outcome(join(jobs, "a", engine)) is PICTURE
+def test_who_joins_after_the_end_gets_the_same_result(jobs: Jobs) -> None:
+    engine = Engine(RESULT)
+    assert outcome(join(jobs, "a", engine)) is RESULT
+    assert outcome(join(jobs, "a", engine)) is RESULT
+    jobs.deliver("a")
+    assert outcome(join(jobs, "a", engine)) is RESULT
     assert engine.calls == 1
 
 
-def test_news_comes_in_order_and_with_the_partial_picture(jobs: Jobs) -> None:
+def test_news_comes_in_order_and_with_the_partial_result(jobs: Jobs) -> None:
     gate = threading.Event()
-    job = join(jobs, "a", Engine(PICTURE, gate=gate))
+    job = join(jobs, "a", Engine(RESULT, gate=gate))
     seen = []
     for _ in watch([job], 0.01):
         news = job.news
         seen.append(news.phase)
         if news.partial:
-            assert (news.partial, news.drafts, news.tries) == ("a partial picture", 1, 1)
+            assert (news.partial, news.drafts, news.tries) == ("a partial result", 1, 1)
             gate.set()
     assert gate.is_set()
     assert seen[-1] is Phase.WORKING
     assert job.news.phase is Phase.ENDED
+    assert job.news.partial is None
 
 
 def test_the_first_of_several_jobs_to_end_ends_the_watch(jobs: Jobs) -> None:
-    never = join(jobs, "never", Engine(PICTURE, gate=threading.Event()))
-    soon = join(jobs, "soon", Engine(PICTURE))
+    never = join(jobs, "never", Engine(RESULT, gate=threading.Event()))
+    soon = join(jobs, "soon", Engine(RESULT))
     for _ in watch([never, soon], 60):
         pass
-    assert soon.news.outcome is PICTURE
+    assert soon.news.outcome is RESULT
     assert never.news.phase is not Phase.ENDED
     assert not never.listeners
 
 
-def test_a_passing_failure_is_tried_again_only_when_somebody_joins(jobs: Jobs) -> None:
-    engine = Engine(ImageError(CONNECTION), ImageError(CONNECTION), PICTURE)
-    assert outcome(join(jobs, "a", engine)) == CONNECTION
-    assert engine.calls == 1
-    assert outcome(join(jobs, "a", engine)) == CONNECTION
-    assert outcome(join(jobs, "a", engine)) is PICTURE
-    assert engine.calls == 3
+def test_a_passing_failure_is_tried_again_whoever_waits(jobs: Jobs) -> None:
+    engine = Engine(PASSING, PASSING, RESULT)
+    job = join(jobs, "a", engine)
+    assert outcome(job) is RESULT
+    assert (engine.calls, job.news.tries, job.news.max_tries) == (3, 3, 3)
+    assert job.news.setback == "connection"
 
 
 def test_tries_are_counted_and_end(jobs: Jobs) -> None:
-    engine = Engine(*[ImageError(CONNECTION)] * 9)
+    engine = Engine(*[PASSING] * 9)
     for _ in range(9):
-        assert outcome(join(jobs, "a", engine)) == CONNECTION
+        assert outcome(join(jobs, "a", engine)) == PASSING
     assert engine.calls == 3
 
 
-def test_a_lasting_failure_is_not_tried_again(jobs: Jobs) -> None:
-    refused = Problem("refused", "No.")
-    engine = Engine(ImageError(refused), PICTURE)
-    assert outcome(join(jobs, "a", engine)) == refused
-    assert outcome(join(jobs, "a", engine)) == refused
+def test_with_one_try_there_is_one_try(jobs: Jobs) -> None:
+    engine = Engine(PASSING, RESULT)
+    assert outcome(join(jobs, "a", engine, tries=1)) == PASSING
     assert engine.calls == 1
+
+
+def test_a_lasting_failure_is_not_tried_again(jobs: Jobs) -> None:
+    engine = Engine(LASTING, RESULT)
+    assert outcome(join(jobs, "a", engine)) == LASTING
+    assert outcome(join(jobs, "a", engine)) == LASTING
+    assert engine.calls == 1
+
+
+def test_what_may_have_been_billed_is_counted_and_left_to_the_person(jobs: Jobs) -> None:
+    slow = Problem("too slow", "It may have been billed.", billed=True)
+    cut = Problem("cut off", "Cut off.", retry=True, billed=True)
+    engine = Engine(cut, slow, RESULT)
+    job = join(jobs, "a", engine)
+    assert outcome(job) == slow
+    assert (engine.calls, job.news.lost) == (2, 2)
+    free = join(jobs, "b", Engine(PASSING, RESULT))
+    assert outcome(free) is RESULT
+    assert free.news.lost == 0
+
+
+def test_the_pause_doubles_with_each_try(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
+    job = join(jobs, "a", Engine(PASSING, PASSING, RESULT), wait=0.1)
+    pauses = set()
+    for _ in watch([job], 0.005):
+        if job.news.phase is Phase.PAUSED:
+            pauses.add(round(job.news.resume_at - job.news.since, 2))
+    assert pauses == {0.1, 0.2}
+
+
+def test_the_server_is_waited_for_as_long_as_it_asked(jobs: Jobs) -> None:
+    engine = Engine(Problem("rate limit", "Wait.", True, retry_after=400), RESULT)
+    job = join(jobs, "a", engine)
+    wait_for(job, Phase.PAUSED)
+    assert job.news.resume_at - job.news.since == pytest.approx(400, abs=0.1)
+    assert (job.news.partial, job.news.drafts) == (None, 0)
+
+
+def test_a_pause_takes_nobodys_place(jobs: Jobs) -> None:
+    lane = Lane("one", 1)
+    paused = join(
+        jobs, "a", Engine(Problem("busy", "Wait.", True, retry_after=60), RESULT), lane=lane
+    )
+    wait_for(paused, Phase.PAUSED)
+    assert outcome(join(jobs, "b", Engine(RESULT), lane=lane)) is RESULT
 
 
 def test_a_bug_in_the_call_ends_the_job_and_its_text_is_not_logged(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert outcome(join(jobs, "a", Engine(RuntimeError("sk-secret and a prompt")))) == UNKNOWN
+    engine = Engine(RuntimeError("sk-secret and a prompt"), RESULT)
+    assert outcome(join(jobs, "a", engine)) == UNKNOWN
+    assert engine.calls == 1
     assert "RuntimeError" in caplog.text
     assert "test_jobs.py" in caplog.text
     assert "sk-secret" not in caplog.text
 
 
-def test_the_server_is_waited_for_as_long_as_it_asked_within_bounds(jobs: Jobs) -> None:
-    engine = Engine(ImageError(Problem("rate limit", "Wait.", True, retry_after=3600)), PICTURE)
-    job = join(jobs, "a", engine)
-    outcome(job)
-    join(jobs, "a", engine)
-    wait_for(job, Phase.PAUSED)
-    assert job.news.resume_at - job.news.since == pytest.approx(60, abs=0.1)
+def test_each_try_has_its_own_clock_for_the_pace(jobs: Jobs) -> None:
+    outcome(join(jobs, "a", Engine(PASSING, RESULT), kind="paced", wait=0.5))
+    expected = pace.expect("paced")
+    assert expected is not None
+    assert expected < 0.3
 
 
 def test_cancel_reaches_a_job_that_works(jobs: Jobs) -> None:
-    engine = Engine(PICTURE, gate=threading.Event())
+    engine = Engine(RESULT, gate=threading.Event())
     job = join(jobs, "a", engine)
     wait_for(job, Phase.WORKING)
-    assert jobs.cancel("a")
+    assert jobs.cancel("a") is job
     assert outcome(job) == CANCELLED
+    assert job.news.lost == 1
     assert engine.cancelled.wait(1)
 
 
 def test_what_a_cancelled_call_still_says_is_no_news(jobs: Jobs) -> None:
-    job = join(jobs, "a", Engine(PICTURE, gate=threading.Event()))
+    job = join(jobs, "a", Engine(RESULT, gate=threading.Event()))
     wait_for(job, Phase.WORKING)
     jobs.cancel("a")
     ended = job.news
     job.tell_partial("late")
-    job.advance(Phase.WORKING, tries=7)
+    job.tell(News(Phase.WORKING, tries=7))
     assert job.news == ended
 
 
 def test_cancel_reaches_a_job_that_waits_for_its_next_try(jobs: Jobs) -> None:
-    engine = Engine(ImageError(Problem("rate limit", "Wait.", True, retry_after=60)), PICTURE)
-    outcome(join(jobs, "a", engine))
+    engine = Engine(Problem("rate limit", "Wait.", True, retry_after=60), RESULT)
     job = join(jobs, "a", engine)
     wait_for(job, Phase.PAUSED)
-    assert jobs.cancel("a")
+    jobs.cancel("a")
     assert outcome(join(jobs, "a", engine)) == CANCELLED
     assert engine.calls == 1
-
-
-def test_cancel_between_two_tries_stays(jobs: Jobs) -> None:
-    engine = Engine(ImageError(CONNECTION), PICTURE)
-    outcome(join(jobs, "a", engine))
-    assert jobs.cancel("a")
-    assert outcome(join(jobs, "a", engine)) == CANCELLED
-    assert engine.calls == 1
+    assert job.news.lost == 0
 
 
 def test_a_job_that_is_cancelled_before_it_begins_never_begins(jobs: Jobs) -> None:
-    engine = Engine(PICTURE)
-    assert jobs.cancel("a")
-    assert outcome(join(jobs, "a", engine)) == CANCELLED
+    engine = Engine(RESULT)
+    assert jobs.cancel("a").news.outcome == NOT_BEGUN
+    assert outcome(join(jobs, "a", engine)) == NOT_BEGUN
     assert engine.calls == 0
 
 
-def test_cancel_never_loses_a_picture_that_is_there(jobs: Jobs) -> None:
-    job = join(jobs, "a", Engine(PICTURE))
+def test_what_was_cancelled_in_line_was_not_billed(jobs: Jobs) -> None:
+    lane = Lane("one", 1)
+    first = join(jobs, "a", Engine(RESULT, gate=threading.Event()), lane=lane)
+    wait_for(first, Phase.WORKING)
+    second = join(jobs, "b", Engine(RESULT), lane=lane)
+    assert jobs.cancel("b") is second
+    assert (second.news.outcome, second.news.lost) == (NOT_BEGUN, 0)
+
+
+def test_cancel_never_loses_a_result_that_is_there(jobs: Jobs) -> None:
+    job = join(jobs, "a", Engine(RESULT))
     outcome(job)
-    assert not jobs.cancel("a")
-    assert outcome(job) is PICTURE
+    assert jobs.cancel("a") is job
+    assert outcome(job) is RESULT
 
 
-def test_more_jobs_than_places_wait_in_line_and_know_their_place(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IMAGE_CONCURRENCY", "2")
-    get_settings.cache_clear()
+def test_more_jobs_than_places_wait_in_line_and_know_their_place(jobs: Jobs) -> None:
     gates = [threading.Event() for _ in range(5)]
-    engines = [Engine(PICTURE, gate=gate) for gate in gates]
+    engines = [Engine(RESULT, gate=gate) for gate in gates]
     line = []
     for number, engine in enumerate(engines):
-        line.append(join(jobs, str(number), engine))
+        line.append(join(jobs, str(number), engine, lane=LANE))
         if number < 2:
             wait_for(line[number], Phase.WORKING)
     assert [jobs.ahead(job) for job in line[2:]] == [0, 1, 2]
@@ -219,22 +271,67 @@ def test_more_jobs_than_places_wait_in_line_and_know_their_place(
     assert [engine.calls for engine in engines] == [1, 1, 1, 0, 0]
     for gate in gates:
         gate.set()
-    assert outcome(line[4]) is PICTURE
+    assert outcome(line[4]) is RESULT
+
+
+def test_who_needs_no_place_takes_none(jobs: Jobs) -> None:
+    """A wait for a person must not stop everybody else's work."""
+    waits = [join(jobs, f"person {n}", Engine(RESULT, gate=threading.Event())) for n in range(9)]
+    for job in waits:
+        wait_for(job, Phase.WORKING)
+    other = join(jobs, "other lane", Engine(RESULT), lane=Lane("other", 1))
+    assert outcome(other) is RESULT
+    assert jobs.ahead(other) == 0
 
 
 def test_the_table_knows_what_runs_and_what_has_ended(jobs: Jobs) -> None:
-    assert not jobs.knows("a")
+    assert jobs.find("a") is None
     gate = threading.Event()
-    job = join(jobs, "a", Engine(PICTURE, gate=gate))
-    assert jobs.knows("a")
+    job = join(jobs, "a", Engine(RESULT, gate=gate))
+    assert jobs.find("a") is job
     gate.set()
     outcome(job)
-    assert jobs.knows("a")
+    assert jobs.find("a") is job
+
+
+def test_what_no_page_has_fetched_is_kept_before_what_was_delivered(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "KEEP_DELIVERED", 3)
+    jobs = Jobs()
+    outcome(join(jobs, "nobody came", Engine(RESULT)))
+    for number in range(9):
+        outcome(join(jobs, str(number), Engine(RESULT)))
+        jobs.deliver(str(number))
+    assert jobs.find("nobody came")
+    assert [n for n in range(9) if jobs.find(str(n))] == [6, 7, 8]
+    jobs.stop()
+
+
+@pytest.mark.parametrize("how", ["ended", "cancelled"])
+def test_after_its_end_a_job_keeps_nothing_of_its_call(jobs: Jobs, how: str) -> None:
+    gate = threading.Event()
+    engine = Engine(RESULT, gate=gate)
+    kept = weakref.ref(engine)
+    job = join(jobs, "a", engine)
+    wait_for(job, Phase.WORKING)
+    if how == "ended":
+        gate.set()
+        outcome(job)
+    else:
+        jobs.cancel("a")
+        assert engine.cancelled.wait(1)
+    del engine
+    until = time.monotonic() + 5
+    while kept() and time.monotonic() < until:
+        jobs.submit(asyncio.sleep(0)).result()
+        gc.collect()
+    assert kept() is None
 
 
 def test_stop_ends_what_runs() -> None:
     jobs = Jobs()
-    engine = Engine(PICTURE, gate=threading.Event())
+    engine = Engine(RESULT, gate=threading.Event())
     job = join(jobs, "a", engine)
     wait_for(job, Phase.WORKING)
     jobs.stop()

@@ -1,94 +1,172 @@
-from typing import Any
-
 import pytest
-from itsdangerous import Signer
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.responses import HTMLResponse, JSONResponse
-from starlette.routing import Route
-from starlette.testclient import TestClient
 
-from utils.review import memory
-from utils.review.memory import COOKIE, BrowserCookie, BrowserMemory, browser_token
-
-
-def snapshot(size: int, name: str = "") -> dict[str, Any]:
-    attempts = ({"image": "x" * size},)
-    return {"attempts": attempts, "recent": (), "references": (), "name": name}
-
-
-def test_the_newest_snapshot_of_a_browser_is_recalled() -> None:
-    browsers = BrowserMemory()
-    assert browsers.recall("a") == {}
-    browsers.remember("a", snapshot(1, "old"))
-    browsers.remember("a", snapshot(1, "new"))
-    browsers.remember("b", snapshot(1, "other"))
-    assert browsers.recall("a")["name"] == "new"
-    browsers.forget("a")
-    browsers.forget("never seen")
-    assert browsers.recall("a") == {}
-    assert browsers.recall("b")["name"] == "other"
-
-
-def test_memory_is_bounded_in_bytes_and_browsers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "KEEP_BYTES", 4 * memory.BYTES_PER_BROWSER)
-    browsers = BrowserMemory()
-    for name in "abcde":
-        browsers.remember(name, snapshot(0, name))
-    assert [name for name in "abcde" if not browsers.recall(name)] == ["a"]
-    browsers.remember("large", snapshot(2 * memory.BYTES_PER_BROWSER))
-    assert [name for name in "bcde" if browsers.recall(name)] == ["e"]
-
-
-def test_what_is_too_large_to_remember_leaves_the_rest_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(memory, "KEEP_BYTES", 4 * memory.BYTES_PER_BROWSER)
-    browsers = BrowserMemory()
-    browsers.remember("a", snapshot(0, "small"))
-    browsers.remember("a", snapshot(9 * memory.BYTES_PER_BROWSER))
-    assert browsers.recall("a")["name"] == "small"
+from tests.stores import ask, make, new_store, receive
+from utils.jobs.outcomes import CANCELLED
+from utils.review import memory, moves
+from utils.review.blobs import blobs
+from utils.review.memory import BrowserMemory
+from utils.review.store import Store
 
 
 @pytest.fixture
-def client() -> TestClient:
-    async def page(request: object) -> HTMLResponse:
-        return HTMLResponse("<p>page</p>")
-
-    async def data(request: object) -> JSONResponse:
-        return JSONResponse({})
-
-    routes = [Route("/", page), Route("/data", data)]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(BrowserCookie)]))
+def browsers() -> BrowserMemory:
+    return BrowserMemory()
 
 
-def test_a_page_brings_a_cookie_that_scripts_and_other_sites_cannot_use(
-    client: TestClient,
+def open_tab(browsers: BrowserMemory, owner: str = "browser") -> Store:
+    """The store of a tab that opens, or is reloaded, now."""
+    return new_store(browsers.recall(owner), owner)
+
+
+def prompts(shared: Store) -> set[str]:
+    """Of all that a person can find."""
+    return {one.wish.prompt for one in (*shared["recent"], *shared["attempts"])}
+
+
+def make_in(browsers: BrowserMemory, tab: Store, prompt: str) -> None:
+    make(tab, prompt, f"bytes of {prompt}")
+    browsers.remember(tab)
+
+
+def test_a_reload_finds_what_was_there(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    make_in(browsers, tab, "a fox")
+    other = open_tab(browsers)
+    assert {**other, "remembered": {}} == {**tab, "remembered": {}}
+    assert browsers.recall("another browser") == {}
+
+
+def test_two_tabs_take_nothing_from_each_other(browsers: BrowserMemory) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    make_in(browsers, one, "one")
+    make_in(browsers, two, "two")
+    assert prompts(open_tab(browsers)) == {"one", "two"}
+
+
+def test_three_tabs_with_two_rounds_each_leave_six(browsers: BrowserMemory) -> None:
+    tabs = [open_tab(browsers) for _ in range(3)]
+    for round_ in ("first", "second"):
+        for number, tab in enumerate(tabs):
+            make_in(browsers, tab, f"{round_} of {number}")
+    reloaded = open_tab(browsers)
+    assert len(prompts(reloaded)) == 6
+    moves.mend(reloaded)
+    assert len(prompts(reloaded)) == 6
+    assert all(blobs.get(one.result.name) for one in reloaded["recent"])
+
+
+def test_what_another_tab_waits_for_is_still_waited_for(browsers: BrowserMemory) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    pending = ask(one, "one")
+    browsers.remember(one)
+    make_in(browsers, two, "two")
+    reloaded = open_tab(browsers)
+    assert reloaded["pending"] == (pending,)
+    receive(one, pending)
+    browsers.remember(one)
+    assert open_tab(browsers)["pending"] == ()
+    receive(reloaded, pending)
+    browsers.remember(reloaded)
+    assert prompts(open_tab(browsers)) == {"one", "two"}
+    assert len(open_tab(browsers)["attempts"]) + len(open_tab(browsers)["recent"]) == 2
+
+
+def test_what_a_tab_gave_up_does_not_come_back(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    pending = ask(tab)
+    browsers.remember(tab)
+    moves.fail(tab, pending, CANCELLED, lost=1)
+    moves.clear_settled(tab)
+    browsers.remember(tab)
+    assert open_tab(browsers)["pending"] == ()
+    assert open_tab(browsers)["costs"][pending.id].lost == 1
+
+
+def test_what_a_person_clears_stays_cleared(browsers: BrowserMemory) -> None:
+    tab, other = open_tab(browsers), open_tab(browsers)
+    make_in(browsers, tab, "one")
+    moves.start_over(tab)
+    browsers.remember(tab)
+    make_in(browsers, other, "two")
+    name = tab["recent"][0].result.name
+    moves.clear_recent(tab)
+    browsers.remember(tab)
+    assert prompts(open_tab(browsers)) == {"two"}
+    assert blobs.get(name) is None
+
+
+def test_start_over_in_one_tab_leaves_the_others_attempts(browsers: BrowserMemory) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    make_in(browsers, one, "one")
+    make_in(browsers, two, "two")
+    moves.start_over(two)
+    browsers.remember(two)
+    assert prompts(open_tab(browsers)) == {"one", "two"}
+
+
+def test_of_all_else_the_newest_counts(browsers: BrowserMemory) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    one["task_input"] = "first"
+    browsers.remember(one)
+    two["task_input"] = "second"
+    browsers.remember(two)
+    browsers.remember(one)
+    assert open_tab(browsers)["task_input"] == "second"
+
+
+def test_what_calls_have_cost_adds_up_over_tabs(browsers: BrowserMemory) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    make_in(browsers, one, "one")
+    make_in(browsers, two, "two")
+    assert len(open_tab(browsers)["costs"]) == 2
+
+
+def test_sources_of_wishes_are_held(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    mine = blobs.put(tab["owner"], b"my own picture")
+    moves.use_references(tab, [(mine, "me.png")], "")
+    browsers.remember(tab)
+    moves.fail(tab, ask(tab), CANCELLED)
+    moves.drop_references(tab)
+    browsers.remember(tab)
+    assert blobs.get(mine)
+    moves.clear_settled(tab)
+    moves.clear_error(tab)
+    browsers.remember(tab)
+    assert blobs.get(mine) is None
+
+
+def test_a_tab_that_lies_open_keeps_its_browser_from_being_forgotten(
+    browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cookie = client.get("/").headers["set-cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=Lax" in cookie
-    assert "Secure" not in cookie
-    assert browser_token({COOKIE: client.cookies[COOKIE]})
+    now = [0.0]
+    monkeypatch.setattr(memory, "monotonic", lambda: now[0])
+    browsers = BrowserMemory()
+    tab, idle = open_tab(browsers, "open"), open_tab(browsers, "idle")
+    make_in(browsers, tab, "one")
+    make_in(browsers, idle, "two")
+    lost = idle["attempts"][0].result.name
+    for _ in range(3):
+        now[0] += memory.KEEP_SECONDS * 0.7
+        browsers.remember(tab)
+    assert prompts(open_tab(browsers, "open")) == {"one"}
+    assert browsers.recall("idle") == {}
+    assert blobs.get(lost) is None
+    assert blobs.get(tab["attempts"][0].result.name)
 
 
-def test_over_https_the_cookie_is_secure(client: TestClient) -> None:
-    assert "Secure" in client.get("https://testserver/").headers["set-cookie"]
+def test_the_number_of_browsers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "KEEP_BROWSERS", 3)
+    browsers = BrowserMemory()
+    tabs = {name: open_tab(browsers, name) for name in "abcd"}
+    for name, tab in tabs.items():
+        make_in(browsers, tab, name)
+    assert [name for name in tabs if browsers.recall(name)] == ["b", "c", "d"]
+    assert blobs.get(tabs["a"]["attempts"][0].result.name) is None
 
 
-def test_a_browser_keeps_its_token(client: TestClient) -> None:
-    client.get("/")
-    assert "set-cookie" not in client.get("/").headers
-
-
-def test_only_pages_bring_a_cookie(client: TestClient) -> None:
-    assert "set-cookie" not in client.get("/data").headers
-
-
-def test_a_token_that_this_server_did_not_mint_is_nobodys(client: TestClient) -> None:
-    forged = Signer(b"another key").sign("somebody").decode()
-    for value in (forged, "somebody", "", "a.b"):
-        assert browser_token({COOKIE: value}) == ""
-    assert browser_token({}) == ""
-    client.cookies.set(COOKIE, forged)
-    assert "set-cookie" in client.get("/").headers
+def test_a_wish_is_remembered_with_its_engine(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    pending = ask(tab)
+    browsers.remember(tab)
+    assert open_tab(browsers)["pending"] == (pending,)

@@ -275,11 +275,13 @@ def test_uploads_push_out_neither_each_other_nor_what_was_paid_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, two, three = (saved(halves((64, 64 + n)), "PNG") for n in range(3))
-    monkeypatch.setattr(type(blobs), "share", 2 * (len(one) + len(three)) + 1)
-    files = [("1", one), ("2", two + b" " * len(three)), ("3", three)]
-    kept, sentence = take_uploads(OWNER, files)
+    large = two + b" " * 5000
+    monkeypatch.setattr(type(blobs), "share", 2 * len(large))
+    blobs.put(OWNER, b"what was paid for")
+    kept, sentence = take_uploads(OWNER, [("1", one), ("2", large), ("3", three)])
     assert [upload.file_name for upload in kept] == ["1", "3"]
     assert sentence == f"Picture 2 {NO_ROOM}"
+    assert take_uploads(OWNER, [("2", large)]) == ([], f"Picture 1 {NO_ROOM}")
 
 
 def test_what_finds_no_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
+from utils.images.addresses import ROUTES, address
 from utils.images.api import Call, Picture, kind, make, places
 from utils.images.catalogue import listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
@@ -20,9 +21,17 @@ from utils.images.parameters import (
     choices,
     choose,
     fit,
+    size_error,
     size_to_come,
 )
-from utils.images.pictures import MIME, THUMBNAIL, blank_picture, file_name, thumbnail
+from utils.images.pictures import (
+    MIME,
+    THUMBNAIL,
+    blank_picture,
+    extension_of,
+    file_name,
+    thumbnail,
+)
 from utils.images.uploads import MAX_UPLOADS, Upload, take_uploads
 
 __all__ = [
@@ -33,12 +42,14 @@ __all__ = [
     "MIME",
     "PARAMETERS",
     "PRESETS",
+    "ROUTES",
     "THUMBNAIL",
     "Call",
     "ListedModel",
     "Parameter",
     "Picture",
     "Upload",
+    "address",
     "asks_for_key",
     "blank_picture",
     "check_size",
@@ -46,6 +57,7 @@ __all__ = [
     "choose",
     "engine",
     "expected_cost",
+    "extension_of",
     "file_name",
     "fit",
     "is_demo",
@@ -56,6 +68,7 @@ __all__ = [
     "make",
     "places",
     "retirement",
+    "size_error",
     "size_to_come",
     "take_uploads",
     "takes_any_size",

@@ -61,6 +61,16 @@ def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
     return engine, {key: value for key, value in options.items() if value != AUTO}
 
 
+def size_error(shared: Mapping[str, object]) -> str:
+    """Return what is wrong with a size that was typed, as a sentence; empty if nothing."""
+    size = str(shared["size"])
+    try:
+        models.check_size(engines.engine(shared).model, size)
+    except ValueError as exc:
+        return "" if size == AUTO else str(exc)
+    return ""
+
+
 def fit(shared: MutableMapping[str, object]) -> None:
     """Put back to auto what the chosen model is documented not to take.
 

@@ -47,13 +47,13 @@ def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[U
     nothing was. What needs no change keeps its bytes. Only the first MAX_UPLOADS are looked at.
     """
     uploads, told, scaled = [], [], []
-    # The other half is for what is made of them: that was paid for.
-    room = blobs.share // 2
+    # Half of a browser's room is for what is made of them: that was paid for.
+    kept_free = blobs.share // 2
     for number, (file_name, data) in enumerate(files[:MAX_UPLOADS], 1):
         try:
             with _lock:
                 fitting = _fit(data)
-            if len(fitting.data) > room:
+            if not blobs.has_room(owner, len(fitting.data) + kept_free):
                 raise NoRoomError
             name = blobs.put(owner, fitting.data, thumbnail=fitting.thumbnail)
         except _RefusedError as exc:
@@ -63,7 +63,6 @@ def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[U
                 f"Picture {number} takes more room than is left. Use smaller or fewer ones."
             )
         else:
-            room -= len(fitting.data)
             uploads.append(Upload(name, file_name))
             if fitting.scaled:
                 scaled.append(f"Picture {number} was scaled down to {fitting.scaled} pixels")

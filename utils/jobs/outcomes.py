@@ -32,6 +32,7 @@ class FailedError(Exception):
 CANCELLED = Problem(
     "cancelled", "Cancelled. What was already begun may still be billed.", billed=True
 )
+NOT_BEGUN = Problem("cancelled", "Cancelled before it began: nothing was billed.")
 INTERRUPTED = Problem(
     "interrupted",
     "The server was restarted while this was on its way; it may have been billed. "
@@ -40,6 +41,6 @@ INTERRUPTED = Problem(
 )
 UNKNOWN = Problem(
     "unknown",
-    "This could not be made, and it may have been billed. Try again in a moment.",
+    "Something went wrong on our side, and it may have been billed. Try again in a moment.",
     billed=True,
 )

@@ -1,8 +1,8 @@
-"""Jobs that outlive the page that asked for them.
+"""The table of jobs, and the loop that runs them.
 
 One event loop in one daemon thread runs every call, each as a task of its own, so cancelling one
-closes its connection at once and a hundred waiting sessions cost one thread. The table lives in
-this module, which Streamlit imports once: reruns, reloads and cleared caches do not touch it.
+closes its connection at once. The table lives in this module, which is imported once: reruns,
+reloads and cleared caches do not touch it. It knows nothing of what the jobs make.
 """
 
 import asyncio
@@ -16,21 +16,18 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cachetools import TTLCache
 
-from utils.images.errors import CANCELLED, UNKNOWN, ImageError, Problem
-from utils.images.pictures import Picture
 from utils.jobs import pace
-from utils.settings import get_settings
+from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
 
 logger = logging.getLogger(__name__)
 
-# A finished job waits for a page to come back for as long as the browser is remembered.
+# What ended waits for a page to come back for as long as a browser is remembered.
 KEEP_SECONDS = 24 * 3600
-KEEP_BYTES = 512 * 1024 * 1024
-LONGEST_WAIT = 60.0
+KEEP_UNDELIVERED, KEEP_DELIVERED = 10_000, 1_000
 
 
 class Phase(Enum):
@@ -43,38 +40,52 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True)
+class Lane:
+    """A line of its own, in which `places` jobs run at once."""
+
+    name: str
+    places: int
+
+
+@dataclass(frozen=True)
 class News:
     """What is known of a job at one moment.
 
     `since` is when the phase began, `resume_at` when a PAUSED one will end (time.monotonic);
-    `tries` counts the calls begun, of `max_tries`, and `setback` is the kind of Problem that ended
-    the last one; `partial` is the newest partial picture (base64) and `drafts` how many there have
-    been in this try; `outcome` is set once ENDED.
+    `tries` counts the calls begun, of `max_tries`, `lost` those that brought nothing and may have
+    been billed, and `setback` is the kind of Problem that ended the last one; `partial` is the
+    newest partial result and `drafts` how many there have been in this try; `outcome`, a result or
+    a Problem, is set once ENDED.
     """
 
     phase: Phase = Phase.QUEUED
     since: float = field(default_factory=time.monotonic)
     tries: int = 0
     max_tries: int = 1
+    lost: int = 0
     setback: str = ""
-    partial: str = ""
+    partial: object = None
     drafts: int = 0
     resume_at: float = 0.0
-    outcome: Picture | Problem | None = None
+    outcome: object = None
 
 
-Result = TypeVar("Result")
-Call = Callable[[Callable[[str], None]], Awaitable[Picture]]
+Work = TypeVar("Work")
+OnPartial = Callable[[object], None]
+Call = Callable[[OnPartial], Awaitable[object]]
 
 
 class Job:
-    """One picture on its way, shared by every page that waits for it."""
+    """Something on its way, shared by every page that waits for it."""
 
-    def __init__(self, job_id: str, kind: Hashable = None) -> None:
+    def __init__(
+        self, job_id: str, kind: Hashable = None, lane: Lane | None = None, tries: int = 1
+    ) -> None:
         self.id = job_id
         self.kind = kind
+        self.lane = lane
         self.started = time.monotonic()
-        self.news = News()
+        self.news = News(max_tries=tries)
         self.future: Future[None] | None = None
         self.listeners: set[threading.Event] = set()
         self._lock = threading.Lock()
@@ -96,25 +107,21 @@ class Job:
             return None
         return pace.share_done(time.monotonic() - self.news.since, self.expected)
 
-    def tell(self, **changes: Any) -> None:
-        """Change what is known (fields of News) and wake everyone who waits.
+    def tell_partial(self, partial: object) -> None:
+        """Take in a partial result."""
+        self.tell(replace(self.news, partial=partial, drafts=self.news.drafts + 1))
 
-        After the end only a new try or another outcome is news: a call that is being cancelled
-        may still have something to say.
+    def tell(self, news: News) -> None:
+        """Change what is known, and wake everyone who waits.
+
+        After the end nothing is news: a call that is being cancelled may still have something
+        to say.
         """
         with self._lock:
-            if self.news.phase is not Phase.ENDED or "outcome" in changes:
-                self.news = replace(self.news, **changes)
+            if self.news.phase is not Phase.ENDED:
+                self.news = news
                 for listener in self.listeners:
                     listener.set()
-
-    def advance(self, phase: Phase, **changes: Any) -> None:
-        """Enter `phase` now."""
-        self.tell(phase=phase, since=time.monotonic(), **changes)
-
-    def tell_partial(self, image: str) -> None:
-        """Take in a partial picture (base64)."""
-        self.tell(partial=image, drafts=self.news.drafts + 1)
 
     def listen(self, listener: threading.Event) -> None:
         """Have `listener` set at all further news."""
@@ -143,65 +150,76 @@ def watch(watched: Sequence[Job], every: float = 0.25) -> Iterator[None]:
 
 
 class Jobs:
-    """The table of jobs, and the loop that runs them."""
+    """The table of jobs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[str, Job] = {}
-        self._ended: TTLCache[str, Job] = TTLCache(KEEP_BYTES, KEEP_SECONDS, getsizeof=_weight)
+        self._ended: TTLCache[str, Job] = TTLCache(KEEP_UNDELIVERED, KEEP_SECONDS)
+        self._delivered: TTLCache[str, Job] = TTLCache(KEEP_DELIVERED, KEEP_SECONDS)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._places = asyncio.Semaphore()
+        self._places: dict[Lane, asyncio.Semaphore] = {}
 
     def join(
-        self, job_id: str, call: Call, *, kind: Hashable = None, tries: int, first_wait: float
+        self,
+        job_id: str,
+        call: Call,
+        *,
+        lane: Lane | None = None,
+        kind: Hashable = None,
+        tries: int = 1,
+        wait: float = 0.0,
     ) -> Job:
         """Return the job of this id; start it with `call` if nobody has.
 
-        `call` is given a function that takes partial pictures, and returns the picture or raises
-        ImageError; calls of one `kind` take about as long. A job whose last try failed in passing
-        starts its next one, up to `tries`, after the wait that the server asked for, or
-        `first_wait` seconds doubled with each try.
+        `call` is given a function that takes partial results, and returns a result, a small record
+        that never is None, or raises FailedError; calls of one `kind` take about as long. It is
+        tried up to `tries` times where its Problem says `retry`, after as long as the server asked
+        for, or `wait` seconds doubled with each try. Without a `lane` it takes nobody's place.
         """
         with self._lock:
             job = self._find(job_id)
             if job is None:
-                job = Job(job_id, kind)
-                job.tell(max_tries=tries)
-                self._start(job, call, 0.0)
-            elif may_try_again(job.news):
-                self._ended.pop(job_id)
-                self._start(job, call, _pause(job.news, first_wait))
+                job = self._running[job_id] = Job(job_id, kind, lane, tries)
+                run = self._run(job, call, wait)
+                job.future = asyncio.run_coroutine_threadsafe(run, self._running_loop())
             return job
 
-    def knows(self, job_id: str) -> bool:
-        """Return whether this job runs, or ended not too long ago."""
+    def find(self, job_id: str) -> Job | None:
+        """Return the job of this id, if it runs or ended not too long ago."""
         with self._lock:
-            return self._find(job_id) is not None
+            return self._find(job_id)
 
     def ahead(self, job: Job) -> int:
         """Return how many jobs wait in line before `job`."""
         with self._lock:
-            waiting = [other.news for other in self._running.values()]
-        since = job.news.since
-        return sum(news.phase is Phase.QUEUED and news.since < since for news in waiting)
+            others = [(other.lane, other.news) for other in self._running.values()]
+        return sum(
+            lane == job.lane and news.phase is Phase.QUEUED and news.since < job.news.since
+            for lane, news in others
+        )
 
-    def cancel(self, job_id: str) -> bool:
-        """Close the job's connection, or take it out of the line.
+    def cancel(self, job_id: str) -> Job:
+        """Close the job's connection, or take it out of the line, and return it, ended.
 
-        Returns False if its picture is there already: then it is kept. A job that has not begun
-        will not begin any more.
+        A result that is there already is kept. A job that has not begun will not begin any more.
         """
         with self._lock:
             job = self._find(job_id) or Job(job_id)
-            if isinstance(job.news.outcome, Picture):
-                return False
-            self._end(job, CANCELLED)
-            if job.future:
-                job.future.cancel()
-            return True
+            future = job.future
+            self._end(job, CANCELLED if job.news.tries else NOT_BEGUN)
+        if future:
+            future.cancel()
+        return job
 
-    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Run `work` on the loop of the jobs, outside the line."""
+    def deliver(self, job_id: str) -> None:
+        """Note that a page has taken in how the job ended: others are kept before it."""
+        with self._lock:
+            if job := self._ended.pop(job_id, None):
+                self._delivered[job_id] = job
+
+    def submit(self, work: Coroutine[object, object, Work]) -> Future[Work]:
+        """Run `work` on the loop of the jobs, outside every lane."""
         with self._lock:
             return asyncio.run_coroutine_threadsafe(work, self._running_loop())
 
@@ -217,73 +235,84 @@ class Jobs:
             loop.call_soon_threadsafe(loop.stop)
 
     def _find(self, job_id: str) -> Job | None:
-        return self._running.get(job_id) or self._ended.get(job_id)
-
-    def _start(self, job: Job, call: Call, pause: float) -> None:
-        self._running[job.id] = job
-        setback = job.news.outcome.kind if isinstance(job.news.outcome, Problem) else ""
-        job.advance(
-            Phase.PAUSED if pause else Phase.QUEUED,
-            resume_at=time.monotonic() + pause,
-            setback=setback,
-            drafts=0,
-            outcome=None,
-        )
-        job.future = asyncio.run_coroutine_threadsafe(
-            self._try(job, call, pause), self._running_loop()
-        )
+        found = self._running.get(job_id) or self._ended.get(job_id)
+        return found or self._delivered.get(job_id)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            self._places = asyncio.Semaphore(get_settings().image_concurrency)
-            threading.Thread(target=_run, args=(self._loop,), name="jobs", daemon=True).start()
+            self._places.clear()
+            threading.Thread(target=_run_loop, args=(self._loop,), name="jobs", daemon=True).start()
         return self._loop
 
-    async def _try(self, job: Job, call: Call, pause: float) -> None:
-        outcome: Picture | Problem
-        try:
+    async def _run(self, job: Job, call: Call, wait: float) -> None:
+        """Try until there is a result, or a Problem that another try will not mend."""
+        while True:
+            outcome = await self._try(job, call)
+            news = job.news
+            if not isinstance(outcome, Problem):
+                break
+            lost = news.lost + outcome.billed
+            if not outcome.retry or news.tries >= news.max_tries:
+                job.tell(replace(news, lost=lost))
+                break
+            pause = outcome.retry_after
+            if pause is None:
+                pause = wait * 2 ** (news.tries - 1) * random.uniform(0.75, 1.25)
+            now = time.monotonic()
+            job.tell(
+                News(
+                    Phase.PAUSED,
+                    now,
+                    news.tries,
+                    news.max_tries,
+                    lost,
+                    setback=outcome.kind,
+                    resume_at=now + pause,
+                )
+            )
             await asyncio.sleep(pause)
-            job.advance(Phase.QUEUED)
-            async with self._places:
-                job.advance(Phase.WORKING, tries=job.news.tries + 1)
-                outcome = await call(job.tell_partial)
-                pace.note(job.kind, time.monotonic() - job.news.since)
-        except ImageError as exc:
-            outcome = exc.problem
+            job.tell(replace(job.news, phase=Phase.QUEUED, since=time.monotonic()))
+        with self._lock:
+            self._end(job, outcome)
+
+    async def _try(self, job: Job, call: Call) -> object:
+        try:
+            async with self._place(job.lane):
+                began = time.monotonic()
+                tries = job.news.tries + 1
+                job.tell(replace(job.news, phase=Phase.WORKING, since=began, tries=tries))
+                result = await call(job.tell_partial)
+                pace.note(job.kind, time.monotonic() - began)
+                return result
+        except FailedError as exc:
+            return exc.problem
         except Exception as exc:
             # Where, but not what it said: an exception's text may hold a prompt or a key.
             where = "".join(traceback.format_tb(exc.__traceback__))
             logger.error("request=%s unexpected %s\n%s", job.id, type(exc).__name__, where)
-            outcome = UNKNOWN
-        with self._lock:
-            if job.id in self._running:
-                self._end(job, outcome)
+            return UNKNOWN
 
-    def _end(self, job: Job, outcome: Picture | Problem) -> None:
+    def _place(self, lane: Lane | None) -> asyncio.Semaphore:
+        if lane is None:
+            return asyncio.Semaphore()
+        return self._places.setdefault(lane, asyncio.Semaphore(lane.places))
+
+    def _end(self, job: Job, outcome: object) -> None:
+        """End a job, unless it has ended; what ended keeps nothing of its call alive."""
         self._running.pop(job.id, None)
-        job.advance(Phase.ENDED, partial="", outcome=outcome)
+        if job.news.phase is Phase.ENDED:
+            return
+        news, now = job.news, time.monotonic()
+        lost = news.lost + (outcome is CANCELLED and news.phase is Phase.WORKING)
+        job.tell(
+            replace(news, phase=Phase.ENDED, since=now, lost=lost, partial=None, outcome=outcome)
+        )
+        job.future = None
         self._ended[job.id] = job
 
 
-def may_try_again(news: News) -> bool:
-    """Return whether the last try failed in passing, and was not the last one allowed."""
-    return isinstance(news.outcome, Problem) and news.outcome.retry and news.tries < news.max_tries
-
-
-def _pause(news: News, first_wait: float) -> float:
-    asked = news.outcome.retry_after if isinstance(news.outcome, Problem) else None
-    if asked is None:
-        asked = first_wait * 2 ** (news.tries - 1) * random.uniform(0.75, 1.25)
-    return min(asked, LONGEST_WAIT)
-
-
-def _weight(job: Job) -> int:
-    outcome = job.news.outcome
-    return 1024 + (len(outcome.image) if isinstance(outcome, Picture) else 0)
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     with closing(loop):
         loop.run_forever()
 

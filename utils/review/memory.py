@@ -1,104 +1,119 @@
 """What the server remembers of each browser, so that a reload loses nothing.
 
-A signed, HttpOnly cookie names the browser. Its shared store is kept in this process, bounded in
-bytes, in browsers and in age; a page that opens begins with what is remembered.
+Snapshots of a few kB by owner, which name what is in the table of blobs. Remembering is merging:
+attempts and requests are only added by a tab, or removed by the tab that removed them, and of all
+else the newest counts.
 """
 
-import secrets
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from http.cookies import SimpleCookie
-from typing import Any
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import TypeVar, cast
 
 from cachetools import TTLCache
-from itsdangerous import BadSignature, Signer
-from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "browser"
+from utils.review.blobs import blobs
+from utils.review.moves import MAX_ATTEMPTS, snapshot
+from utils.review.records import Attempt, Pending
+from utils.review.store import Store
+
 KEEP_SECONDS = 24 * 3600
-KEEP_BYTES = 1024 * 1024 * 1024
-# Counted for each browser on top of its pictures: it bounds their number too.
-BYTES_PER_BROWSER = 128 * 1024
+KEEP_BROWSERS = 10_000
 
-# Whoever signs with another key is nobody: only tokens that this server minted are good.
-_signer = Signer(secrets.token_bytes(32))
+Snapshot = Mapping[str, object]
+Record = TypeVar("Record", Attempt, Pending)
 
 
 class BrowserMemory:
-    """Snapshots of shared stores by browser; the newest of each browser counts."""
+    """Snapshots of shared stores by owner."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._snapshots: TTLCache[str, Mapping[str, Any]] = TTLCache(
-            KEEP_BYTES, KEEP_SECONDS, getsizeof=_weight
-        )
+        self._snapshots = _Snapshots(KEEP_BROWSERS, KEEP_SECONDS, timer=monotonic)
 
-    def remember(self, token: str, snapshot: Mapping[str, Any]) -> None:
-        """Keep `snapshot` for the browser `token`, instead of what was kept before.
+    def remember(self, shared: Store) -> None:
+        """Merge what has changed in `shared` since the last time into what is remembered.
 
-        One that is larger than all the room there is leaves what was kept before.
+        A tab that only lies open changes nothing, but keeps its browser from being forgotten.
         """
-        with self._lock, suppress(ValueError):
-            self._snapshots[token] = snapshot
-
-    def recall(self, token: str) -> Mapping[str, Any]:
-        """Return what is kept for the browser `token`; {} if nothing is."""
+        owner, base, mine = shared["owner"], shared["remembered"], snapshot(shared)
         with self._lock:
-            return self._snapshots.get(token, {})
+            theirs = self._snapshots.get(owner, base)
+            merged = theirs if mine == base and theirs else merge(theirs, base, mine)
+            self._snapshots[owner] = merged
+            self._snapshots.expire()
+            blobs.hold(owner, _names(merged))
+        shared["remembered"] = mine
 
-    def forget(self, token: str) -> None:
-        """Drop what is kept for the browser `token`."""
+    def recall(self, owner: str) -> Snapshot:
+        """Return what is remembered of `owner`; {} if nothing is."""
         with self._lock:
-            self._snapshots.pop(token, None)
+            return self._snapshots.get(owner, {})
 
 
-class BrowserCookie:
-    """ASGI middleware that gives a browser without a good token a new one, with the page."""
+class _Snapshots(TTLCache[str, Snapshot]):
+    """Lets the blobs of an owner go with its snapshot."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def popitem(self) -> tuple[str, Snapshot]:
+        owner, snapshot = super().popitem()
+        blobs.forget(owner)
+        return owner, snapshot
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request, and set the cookie on an HTML answer where it is missing."""
-        if scope["type"] != "http" or browser_token(HTTPConnection(scope).cookies):
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
-                    headers.append("set-cookie", _new_cookie(secure=scope["scheme"] == "https"))
-            await send(message)
-
-        await self.app(scope, receive, send_with_cookie)
+    def expire(self, time: float | None = None) -> list[tuple[str, Snapshot]]:
+        expired = super().expire(time)
+        for owner, _ in expired:
+            blobs.forget(owner)
+        return expired
 
 
-def browser_token(cookies: Mapping[str, str]) -> str:
-    """Return the browser's token if this server minted it, else ''."""
-    try:
-        return _signer.unsign(cookies.get(COOKIE, "")).decode()
-    except BadSignature:
-        return ""
+def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
+    """Return `mine`, and what is in `theirs` that this tab has never seen.
+
+    `base` is what this tab remembered last: what was in it and is no longer, the tab has removed.
+    """
+    attempts = [one for key in ("recent", "attempts") for one in _attempts(theirs, key)]
+    unseen = _unseen(attempts, _kept(base), _kept(mine))
+    waiting = _unseen(_pending(theirs), _pending(base), _pending(mine))
+    costs = {key: cost for one in (theirs, mine) for key, cost in _costs(one).items()}
+    return {
+        **mine,
+        "recent": (*unseen, *_attempts(mine, "recent"))[-MAX_ATTEMPTS:],
+        "pending": (*waiting, *_pending(mine)),
+        "costs": costs,
+    }
 
 
-def _new_cookie(secure: bool) -> str:
-    morsel = SimpleCookie({COOKIE: _signer.sign(secrets.token_urlsafe(24)).decode()})[COOKIE]
-    morsel["path"] = "/"
-    morsel["max-age"] = KEEP_SECONDS
-    morsel["httponly"] = True
-    morsel["secure"] = secure
-    # With Strict, a click on another site would find a browser without its pictures.
-    morsel["samesite"] = "Lax"
-    return morsel.OutputString()
+def _unseen(
+    theirs: Sequence[Record], base: Sequence[Record], mine: Sequence[Record]
+) -> list[Record]:
+    seen = {record.id for record in (*base, *mine)}
+    return list({record.id: record for record in theirs if record.id not in seen}.values())
 
 
-def _weight(snapshot: Mapping[str, Any]) -> int:
-    pictures = [one["image"] for one in (*snapshot["attempts"], *snapshot["recent"])]
-    return BYTES_PER_BROWSER + sum(len(image) for image in (*pictures, *snapshot["references"]))
+def _kept(one: Snapshot) -> tuple[Attempt, ...]:
+    return (*_attempts(one, "recent"), *_attempts(one, "attempts"))
+
+
+def _attempts(one: Snapshot, key: str) -> tuple[Attempt, ...]:
+    return cast("tuple[Attempt, ...]", one.get(key, ()))
+
+
+def _pending(one: Snapshot) -> tuple[Pending, ...]:
+    return cast("tuple[Pending, ...]", one.get("pending", ()))
+
+
+def _costs(one: Snapshot) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", one.get("costs", {}))
+
+
+def _names(one: Snapshot) -> set[str]:
+    """Return the names of all blobs that a snapshot needs."""
+    names = {attempt.result.name for attempt in _kept(one)}
+    wishes = [attempt.wish for attempt in _kept(one)]
+    wishes += [pending.wish for pending in _pending(one)]
+    wishes += [failure.pending.wish for failure in cast("Store", one)["failures"]]
+    names |= {name for wish in wishes for name in wish.sources}
+    return names | {name for name, _ in cast("Store", one)["references"]}
 
 
 browser_memory = BrowserMemory()

@@ -1,346 +1,385 @@
-"""The shared store: its keys, their defaults, and every move from one state to the next.
+"""Every move from one state of the shared store to the next.
 
-`shared` is any mapping; in the app it is `st.session_state`. Values are replaced, never changed
-in place, because the browser's memory and other tabs hold the same objects.
+Each writes first what must not be lost and last what makes room for the next request, and each
+may be repeated: an interruption anywhere, and whatever follows it, loses and doubles nothing.
 """
 
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import asdict, replace
 
-from utils.images.errors import CANCELLED, FORGOTTEN, Problem
-from utils.images.models import PRESETS, ability, check_size, cost, count
-from utils.images.pictures import NotAPictureError, Picture, check_picture, encode
-from utils.settings import choose_engine
+import pybase64
 
+from utils.jobs.outcomes import INTERRUPTED, Problem
+from utils.review.blobs import blobs
+from utils.review.records import Attempt, Cost, Engine, Failure, Pending, Result, Wish
+from utils.review.store import DEFAULTS, NOT_REMEMBERED, STAGES, START_OVER_KEEPS, Store, by_key
 
-class Shared(Protocol):
-    """What the moves need of a shared store; a dict has it, and so has `st.session_state`."""
+ClickMove = Callable[[Store, str, "Choose"], None]
+# Reads the settings that stand in the store; raises ValueError with a sentence for a person.
+Choose = Callable[[Mapping[str, object]], tuple[Engine, dict[str, str]]]
 
-    def __getitem__(self, key: str, /) -> Any: ...
-    def __setitem__(self, key: str, value: Any, /) -> None: ...
-    def __contains__(self, key: str, /) -> bool: ...
-
-
-ClickMove = Callable[[Shared, str], None]
-
-AUTO = "auto"
-CUSTOM = "custom"
 MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
 MAX_COUNT = 4
-MAX_REFERENCES = 16
-EXAMPLES = (
-    "A lighthouse by the sea at sunset",
-    "Snowy mountains above a quiet lake at dawn",
-    "A city by the water on a starry night",
-)
-
-DEFAULTS: Mapping[str, Any] = {
-    "stage": "initial_input",
-    "task_input": "",
-    "input_used_by_process": "",
-    "generated_image": "",
-    "final_result": "",
-    "error_message": "",
-    "error_request_id": "",
-    "pending": None,
-    "missing": None,
-    "attempts": (),
-    "selected": "",
-    "approved": "",
-    "picked": None,
-    "compared": "",
-    "recent": (),
-    "edited_prompt": "",
-    "seen": "",
-    "change": "",
-    "references": (),
-    "upload_round": 0,
-    "click_id": "",
-    "count": 1,
-    "model": "",
-    "size": AUTO,
-    "custom_size": "",
-    "quality": AUTO,
-    "background": AUTO,
-    "output_format": AUTO,
-    "spending": {"pictures": 0, "tokens": 0, "dollars": 0.0},
-    "api_key": "",
-    "remembered": {},
-}
-SETTINGS = ("count", "model", "size", "custom_size", "quality", "background", "output_format")
-# Streamlit wipes what arrives in the run that disables its widget, unless it is set again.
-WIDGET_KEYS = ("task_input", "edited_prompt", "change", "picked", "compared", *SETTINGS, "api_key")
-START_OVER_KEEPS = frozenset(
-    {*SETTINGS, "recent", "upload_round", "spending", "api_key", "remembered"}
-)
-# A key typed into the page lives in its session alone.
-NOT_REMEMBERED = frozenset({"api_key", "remembered"})
+MAX_SOURCES = 16
 
 
-def begin(shared: Shared, remembered: Mapping[str, Any], is_known: Callable[[str], bool]) -> None:
+def begin(
+    shared: Store,
+    remembered: Mapping[str, object],
+    is_known: Callable[[str], bool],
+    settings: Mapping[str, str],
+    owner: str = "",
+) -> None:
     """Give a new session its keys: what its browser is remembered for, else the defaults.
 
-    A remembered request that `is_known` no longer knows is given up: asking again would cost again.
+    `settings` are those of the engine with their defaults. A remembered request that `is_known`
+    does not know any more is given up: asking again could cost again.
     """
-    if "stage" in shared:
+    if "remembered" in shared:
         return
-    for key, default in DEFAULTS.items():
-        shared[key] = remembered.get(key, default)
+    values = by_key(shared)
+    for key, default in {**DEFAULTS, **settings}.items():
+        if key != "remembered":
+            values[key] = default if key in NOT_REMEMBERED else remembered.get(key, default)
+    shared["owner"] = owner or new_id()
     shared["click_id"] = shared["click_id"] or new_id()
+    shared["settings"] = tuple(settings)
+    _write_base64(shared)
+    for pending in shared["pending"]:
+        if not is_known(pending.id):
+            fail(shared, pending, INTERRUPTED, lost=1)
+    clear_settled(shared)
+    # Last, because it says that the session has begun.
     shared["remembered"] = remembered
-    for request_id in shared["pending"]["waiting"] if shared["pending"] else ():
-        if not is_known(request_id):
-            fail(shared, request_id, FORGOTTEN)
 
 
-def take_changes(shared: Shared) -> dict[str, Any] | None:
-    """Return what is to be remembered of `shared`, or None if it is what was returned last.
+def snapshot(shared: Store) -> dict[str, object]:
+    """Return what is to be remembered of `shared`."""
+    keys = [*DEFAULTS, *shared["settings"]]
+    return {key: by_key(shared)[key] for key in keys if key not in NOT_REMEMBERED}
 
-    A tab that only lies open must not overwrite what another one has done since.
+
+def mend(shared: Store) -> None:
+    """Leave out what is named but gone, and stay at no stage that lacks what it shows."""
+    there = _still_there(shared["attempts"])
+    ids = [attempt.id for attempt in there]
+    if len(there) < len(shared["attempts"]):
+        shared["error_message"] = "The oldest results were too many to keep, and are gone."
+        shared["attempts"] = there
+        if shared["under_review"] not in ids:
+            shared["under_review"] = ids[-1] if ids else ""
+        _write_base64(shared)
+    if len(recent := _still_there(shared["recent"])) < len(shared["recent"]):
+        shared["recent"] = recent
+    if shared["compared"] not in ids:
+        shared["compared"] = ""
+    shows = STAGES[shared["stage"]].shows
+    if shows and by_key(shared)[shows] not in ids:
+        shared["stage"] = "user_feedback" if ids else "initial_input"
+
+
+def keep_widgets(shared: Store) -> None:
+    """Keep what was typed: Streamlit wipes what arrives in the run that disables its widget."""
+    values = by_key(shared)
+    boxes = (prompt_key(shared), edit_key(shared["under_review"]))
+    for key in (*boxes, "change", "compared", "count", "api_key", *shared["settings"]):
+        if key in values:
+            values[key] = values[key]
+
+
+def prompt_key(shared: Store) -> str:
+    """Return the key of the prompt box: another one when its text is not what was typed there.
+
+    A page that has not heard of the new text yet would send the old one with the next click.
     """
-    snapshot = {key: shared[key] for key in DEFAULTS if key not in NOT_REMEMBERED}
-    if snapshot == shared["remembered"]:
-        return None
-    shared["remembered"] = snapshot
-    return snapshot
+    return f"prompt-{shared['prompt_round']}"
 
 
-def offers_examples(shared: Shared) -> bool:
-    """Return whether an example may fill the prompt box: not over a person's own words."""
-    return shared["task_input"].strip() in ("", *EXAMPLES)
+def edit_prompt(shared: Store) -> None:
+    """Keep the text of the prompt box."""
+    text = by_key(shared).get(prompt_key(shared))
+    if isinstance(text, str):
+        shared["task_input"] = text
 
 
-def use_example(shared: Shared, prompt: str) -> None:
-    """Put an example into the prompt box, unless a person's own words came there meanwhile."""
-    if offers_examples(shared):
+def edit_key(attempt_id: str) -> str:
+    """Return the key of the prompt box that belongs to an attempt."""
+    return f"edit-{attempt_id}"
+
+
+def edit(shared: Store, attempt_id: str) -> None:
+    """Keep the text of an attempt's prompt box with the attempt."""
+    text = by_key(shared).get(edit_key(attempt_id))
+    if isinstance(text, str):
+        shared["edits"] = {**shared["edits"], attempt_id: text}
+
+
+def edited_prompt(shared: Store) -> str:
+    """Return what was typed into the box of the attempt under review, else its own prompt."""
+    attempt = find_attempt(shared, shared["under_review"])
+    return shared["edits"].get(attempt.id, attempt.wish.brief)
+
+
+def fit_boxes(shared: Store) -> None:
+    """Make the boxes show what belongs to them."""
+    values = by_key(shared)
+    attempt_id = shared["under_review"]
+    fitting = {prompt_key(shared): shared["task_input"], "picked": attempt_id or None}
+    if attempt_id:
+        fitting[edit_key(attempt_id)] = edited_prompt(shared)
+    for key, value in fitting.items():
+        # A box that is set anew would lose what is just being typed.
+        if values.get(key) != value:
+            values[key] = value
+
+
+def pick(shared: Store) -> None:
+    """Put the attempt under review that was picked from the strip."""
+    select(shared, str(by_key(shared)["picked"]))
+
+
+def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
+    """Put an example into the prompt box, but never over a person's own words."""
+    if shared["task_input"].strip() in ("", *examples):
         shared["task_input"] = prompt
+        shared["prompt_round"] += 1
 
 
-def generate(shared: Shared, click_id: str) -> None:
-    """Ask for pictures of the prompt in the box, unless some are on their way."""
-    _ask(shared, click_id, shared["task_input"], shared["references"])
+def generate(shared: Store, click_id: str, choose: Choose) -> None:
+    """Ask for results of the prompt in the box, unless some are on their way."""
+    edit_prompt(shared)
+    _ask(shared, click_id, choose, shared["task_input"], source_names(shared))
 
 
-def generate_edited(shared: Shared, click_id: str) -> None:
-    """Ask for pictures of the prompt in the review screen's box."""
-    _ask(shared, click_id, shared["edited_prompt"], shared["references"])
+def generate_edited(shared: Store, click_id: str, choose: Choose) -> None:
+    """Ask for results of the prompt in the review's box."""
+    edit(shared, shared["under_review"])
+    _ask(shared, click_id, choose, edited_prompt(shared), source_names(shared))
 
 
-def regenerate(shared: Shared, click_id: str) -> None:
-    """Ask for more pictures made in the way of the one under review."""
-    attempt = find_attempt(shared, shared["selected"])
-    _ask(shared, click_id, attempt["prompt"], attempt["sources"], attempt["parent"])
+def regenerate(shared: Store, click_id: str, choose: Choose) -> None:
+    """Ask for the same as the attempt under review once more, with the settings of today."""
+    wish = find_attempt(shared, shared["under_review"]).wish
+    _ask(shared, click_id, choose, wish.prompt, wish.sources, wish.parent, wish.brief)
 
 
-def change(shared: Shared, click_id: str) -> None:
-    """Ask for the picture under review to be changed as the words in the box say."""
-    sources = (shared["generated_image"], *shared["references"])
-    _ask(shared, click_id, shared["change"], sources, shared["selected"])
+def change(shared: Store, click_id: str, choose: Choose) -> None:
+    """Ask for the attempt under review to be changed as the words in the box say."""
+    attempt = find_attempt(shared, shared["under_review"])
+    brief = f"{attempt.wish.brief.rstrip(' .')}. {shared['change']}"
+    sources = (attempt.result.name, *source_names(shared))
+    _ask(shared, click_id, choose, shared["change"], sources, attempt.id, brief)
 
 
-def make_missing(shared: Shared, click_id: str) -> None:
-    """Ask once more for those pictures of the last request that did not come."""
-    missing = shared["missing"]
-    if _may_ask(shared, click_id) and missing:
-        _clear_error(shared)
-        _begin_request(shared, missing["wish"], missing["count"])
+def ask_again(shared: Store, click_id: str, choose: Choose) -> None:
+    """Ask once more for what did not come, as it was asked for."""
+    wishes = [failure.pending.wish for failure in missing(shared)]
+    if not _may_ask(shared, click_id) or not wishes:
+        return
+    if any(wish.engine.own_key for wish in wishes) and not shared["api_key"]:
+        shared["error_message"] = "The key that was used is forgotten. Enter it once more."
+        return
+    _begin(shared, wishes)
 
 
-def receive_picture(shared: Shared, request_id: str, picture: Picture, model: str) -> None:
-    """Take in a picture that was asked for.
+def missing(shared: Store) -> list[Failure]:
+    """Return what may be asked for once more: some of several, and what may have been billed."""
+    asked = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
+    clicks = [one.click for one in asked] + [attempt.click for attempt in shared["attempts"]]
+    return [
+        failure
+        for failure in shared["failures"]
+        if failure.problem.kind != "cancelled"
+        and (failure.problem.billed or clicks.count(failure.pending.click) > 1)
+    ]
 
-    The first of a request goes under review, unless a result is on the screen; the others only
-    join the attempts, so that they do not take away what a person is looking at.
+
+def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> None:
+    """Take in what was waited for; `lost` tries before it may have been billed too.
+
+    The first of a click goes under review, where the stage yields; the others only join the
+    attempts, so that they do not take away what a person is looking at.
     """
-    pending = _settle(shared, request_id)
-    if pending is None:
-        return
-    attempt = {
-        "id": request_id,
-        "number": max((one["number"] for one in shared["attempts"]), default=0) + 1,
-        "prompt": pending["prompt"],
-        "parent": pending["parent"],
-        "sources": pending["images"],
-        "options": pending["options"],
-        "image": picture.image,
-        "extension": picture.extension,
-        "model": model,
-        "seconds": picture.seconds,
-        "usage": picture.usage,
-        "refused": picture.refused,
-    }
-    shared["spending"] = _add(shared["spending"], model, picture.usage)
-    shared["attempts"] = _bounded((*shared["attempts"], attempt), shared)
-    if shared["stage"] != "final" and not pending["received"]:
-        select(shared, request_id)
+    attempts = shared["attempts"]
+    if pending.id not in [attempt.id for attempt in attempts]:
+        number = max((attempt.number for attempt in attempts), default=0) + 1
+        attempt = Attempt(pending.id, pending.click, number, pending.wish, result)
+        shared["attempts"] = _bounded(shared, (*attempts, attempt))
+    _note_cost(shared, pending, replace(result.cost, lost=lost))
+    if pending.id not in shared["unseen"]:
+        shared["unseen"] = (*shared["unseen"], pending.id)
+    others = [one.id for one in shared["attempts"] if one.click == pending.click]
+    if others == [pending.id] and STAGES[shared["stage"]].yields:
+        _keep_edit(shared, pending)
+        select(shared, pending.id)
         shared["stage"] = "user_feedback"
-    if shared["pending"]:
-        shared["pending"] = {**shared["pending"], "received": True}
 
 
-def fail(shared: Shared, request_id: str, problem: Problem) -> None:
-    """Give up one picture: all stays as it was, and a sentence says why."""
-    pending = _settle(shared, request_id)
-    if pending is None:
-        return
+def fail(shared: Store, pending: Pending, problem: Problem, lost: int = 0) -> None:
+    """Give up what was waited for: all stays as it was, and a sentence says why."""
+    if pending not in [failure.pending for failure in shared["failures"]]:
+        shared["failures"] = (*shared["failures"], Failure(pending, problem))
+    _note_cost(shared, pending, Cost(lost=lost))
     shared["error_message"] = problem.sentence
     shared["error_request_id"] = problem.request_id
-    if len(pending["asked"]) > 1 and problem is not CANCELLED:
-        missing = shared["missing"]["count"] if shared["missing"] else 0
-        shared["missing"] = {"wish": _wish(pending), "count": missing + 1}
 
 
-def select(shared: Shared, attempt_id: str) -> None:
-    """Put an attempt under review. Raises LookupError if there is none of this id."""
-    attempt = find_attempt(shared, attempt_id)
-    shared["selected"] = attempt_id
-    shared["generated_image"] = attempt["image"]
-    shared["input_used_by_process"] = attempt["prompt"]
+def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
+    """Wait no more for what has come, or never will, nor `also` for those of these ids.
+
+    When nothing is waited for any more, the next click is a new one.
+    """
+    settled = {attempt.id for attempt in shared["attempts"]} | set(also)
+    settled |= {failure.pending.id for failure in shared["failures"]}
+    left = tuple(one for one in shared["pending"] if one.id not in settled)
+    if len(left) < len(shared["pending"]):
+        if not left:
+            shared["click_id"] = new_id()
+        shared["pending"] = left
 
 
-def pick(shared: Shared) -> None:
-    """Put the attempt under review that was picked from the strip."""
-    if shared["picked"]:
-        select(shared, shared["picked"])
+def asked(shared: Store) -> list[str]:
+    """Return the ids of all that was asked for by the clicks that something is waited for of."""
+    clicks = {pending.click for pending in shared["pending"]}
+    waiting = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
+    ids = {pending.id for pending in waiting if pending.click in clicks}
+    return sorted(ids | {one.id for one in shared["attempts"] if one.click in clicks})
 
 
-def look(shared: Shared) -> bool:
-    """Note that the picture under review is on screen; return whether it just came there."""
-    is_new = shared["seen"] != shared["selected"]
-    shared["seen"] = shared["selected"]
-    return bool(is_new)
+def came_to_review(shared: Store) -> bool:
+    """Return whether what is under review has come just now: it is still waited for."""
+    waited_for = [pending.id for pending in shared["pending"]]
+    return shared["stage"] == "user_feedback" and shared["under_review"] in waited_for
 
 
-def step(shared: Shared, by: int) -> None:
-    """Put the attempt `by` places further in the strip under review; after the last the first."""
-    ids = [attempt["id"] for attempt in shared["attempts"]]
-    select(shared, ids[(ids.index(shared["selected"]) + by) % len(ids)])
+def select(shared: Store, attempt_id: str) -> None:
+    """Put an attempt under review, unless it has gone since."""
+    if attempt_id not in [attempt.id for attempt in shared["attempts"]]:
+        return
+    if shared["compared"] == attempt_id:
+        shared["compared"] = shared["under_review"]
+    shared["under_review"] = attempt_id
+    _write_base64(shared)
 
 
-def take_references(shared: Shared, files: Sequence[bytes]) -> None:
-    """Use these pictures (png, jpg or webp) in the next requests, or say which cannot be used."""
-    _clear_error(shared)
-    references = []
-    for number, data in enumerate(files, 1):
-        try:
-            references.append(check_picture(encode(data)).image)
-        except NotAPictureError:
-            shared["error_message"] = (
-                f"Picture {number} is no PNG, JPEG or WebP picture that can be used. "
-                "Choose another one."
-            )
-    if len(references) > MAX_REFERENCES:
-        shared["error_message"] = f"Only the first {MAX_REFERENCES} pictures are used."
-    shared["references"] = tuple(references[:MAX_REFERENCES])
+def step(shared: Store, by: int) -> None:
+    """Put the attempt `by` places further under review; after the last comes the first."""
+    ids = [attempt.id for attempt in shared["attempts"]]
+    if shared["under_review"] in ids:
+        select(shared, ids[(ids.index(shared["under_review"]) + by) % len(ids)])
 
 
-def drop_references(shared: Shared) -> None:
-    """Use a person's own pictures no more."""
+def look(shared: Store) -> bool:
+    """Note that what is under review is on screen; return whether it has just come."""
+    unseen = shared["unseen"]
+    if shared["under_review"] not in unseen:
+        return False
+    shared["unseen"] = tuple(one for one in unseen if one != shared["under_review"])
+    return True
+
+
+def approve(shared: Store, attempt_id: str) -> None:
+    """Make an attempt, the one that the person sees, the result."""
+    clear_error(shared)
+    select(shared, attempt_id)
+    shared["approved"] = attempt_id
+    shared["unseen"] = ()
+    _write_base64(shared)
+    shared["decision"] = "approve"
+
+
+def back_to_review(shared: Store) -> None:
+    """Return from the result to the attempts."""
+    clear_error(shared)
+    shared["decision"] = "back"
+
+
+def decide(shared: Store, decision: str) -> None:
+    """Note what the person has decided: the flow takes the arrow of that name."""
+    keep_widgets(shared)
+    shared["decision"] = decision
+
+
+def take_decision(shared: Store) -> str:
+    """Return what the person has decided since the flow last asked, '' for nothing."""
+    decision = shared["decision"]
+    shared["decision"] = ""
+    return decision
+
+
+def enter(shared: Store, stage: str) -> None:
+    """Go to a stage."""
+    shared["stage"] = stage
+
+
+def start_over(shared: Store) -> None:
+    """Return to an empty first screen; settings, costs and recent results stay."""
+    kept = {attempt.id: attempt for attempt in (*shared["recent"], *shared["attempts"])}
+    shared["recent"] = tuple(kept.values())[-MAX_ATTEMPTS:]
+    shared["stage"] = "initial_input"
+    shared["prompt_round"] += 1
+    drop_references(shared)
+    for key, default in DEFAULTS.items():
+        if key not in START_OVER_KEEPS:
+            by_key(shared)[key] = default
+    shared["click_id"] = new_id()
+
+
+def reopen(shared: Store, attempt_id: str) -> None:
+    """Put one of the recent results among the attempts, under review."""
+    found = [attempt for attempt in shared["recent"] if attempt.id == attempt_id]
+    there = [attempt.id for attempt in shared["attempts"]]
+    if not found:
+        return
+    clear_error(shared)
+    if attempt_id not in there:
+        shared["attempts"] = _bounded(shared, (*shared["attempts"], *found))
+    select(shared, attempt_id)
+    shared["decision"] = "reopen"
+
+
+def clear_recent(shared: Store) -> None:
+    """Forget the recent results."""
+    shared["recent"] = ()
+
+
+def use_references(shared: Store, references: Sequence[tuple[str, str]], sentence: str) -> None:
+    """Make the next results from these too: names in the table of blobs, and names for people."""
+    clear_error(shared)
+    together = tuple(dict((*shared["references"], *references)).items())
+    shared["references"] = together[:MAX_SOURCES]
+    shared["upload_round"] += 1
+    if len(together) > MAX_SOURCES:
+        sentence = f"{sentence} Only the first {MAX_SOURCES} are used.".strip()
+    shared["error_message"] = sentence
+
+
+def drop_references(shared: Store) -> None:
+    """Use a person's own files no more."""
     shared["references"] = ()
     shared["upload_round"] += 1
 
 
-def approve(shared: Shared) -> None:
-    """Make the picture under review the result."""
-    _clear_error(shared)
-    shared["final_result"] = shared["generated_image"]
-    shared["approved"] = shared["selected"]
-    shared["stage"] = "final"
+def source_names(shared: Store) -> tuple[str, ...]:
+    """Return the names of a person's own files in the table of blobs."""
+    return tuple(name for name, _ in shared["references"])
 
 
-def back_to_review(shared: Shared) -> None:
-    """Return from the result to the pictures."""
-    _clear_error(shared)
-    shared["stage"] = "user_feedback"
-
-
-def start_over(shared: Shared) -> None:
-    """Return to an empty first screen; settings, costs and recent pictures stay."""
-    kept = {attempt["id"]: attempt for attempt in (*shared["recent"], *shared["attempts"])}
-    shared["recent"] = tuple(kept.values())[-MAX_ATTEMPTS:]
-    for key, default in DEFAULTS.items():
-        if key not in START_OVER_KEEPS:
-            shared[key] = default
-    shared["click_id"] = new_id()
-    drop_references(shared)
-
-
-def reopen(shared: Shared, attempt_id: str) -> None:
-    """Put one of the recent pictures under review. Raises LookupError if there is none."""
-    found = [attempt for attempt in shared["recent"] if attempt["id"] == attempt_id]
-    if not found:
-        raise LookupError("no recent picture has this id")
-    _clear_error(shared)
-    shared["attempts"] = (*shared["attempts"], *found)
-    select(shared, attempt_id)
-    shared["stage"] = "user_feedback"
-
-
-def forget_recent(shared: Shared) -> None:
-    """Clear the recent pictures."""
-    shared["recent"] = ()
-
-
-def fit_widgets(shared: Shared) -> None:
-    """Make the widgets' values fit before they are shown.
-
-    The prompt box of the review follows the picture under review. What the chosen model is
-    documented not to do goes back to auto, and so does JPEG with a transparent background.
-    """
-    if shared["seen"] != shared["selected"]:
-        shared["edited_prompt"] = shared["input_used_by_process"]
-    if shared["picked"] != (shared["selected"] or None):
-        shared["picked"] = shared["selected"] or None
-    if shared["compared"] not in {"", *(attempt["id"] for attempt in shared["attempts"])}:
-        shared["compared"] = ""
-    known = ability(chosen_model(shared))
-    if shared["quality"] not in (AUTO, *known.qualities):
-        shared["quality"] = AUTO
-    if shared["size"] == CUSTOM and not known.free_sizes:
-        shared["size"] = AUTO
-    if shared["background"] == "transparent" and not known.transparent:
-        shared["background"] = AUTO
-    if shared["background"] == "transparent" and shared["output_format"] == "jpeg":
-        shared["output_format"] = AUTO
-
-
-def chosen_model(shared: Shared) -> str:
-    """Return the model that will be asked."""
-    return choose_engine(shared["api_key"], shared["model"]).model
-
-
-def chosen_options(shared: Shared) -> dict[str, str]:
-    """Return the settings that were chosen, by the API's parameter names; auto is none.
-
-    Raises ValueError, with a sentence for a person, where the size is none that the model takes.
-    """
-    options = {key: shared[key] for key in ("quality", "background", "output_format")}
-    size = shared["size"]
-    options["size"] = PRESETS.get(size, size)
-    if size == CUSTOM:
-        options["size"] = check_size(chosen_model(shared), shared["custom_size"])
-    return {key: value for key, value in options.items() if value != AUTO}
-
-
-def size_to_come(shared: Shared) -> tuple[int, int]:
-    """Return width and height in pixels that the next picture will have, square if left open."""
-    try:
-        options = shared["pending"]["options"] if shared["pending"] else chosen_options(shared)
-    except ValueError:
-        options = {}
-    width, height = options.get("size", PRESETS["square"]).split("x")
-    return int(width), int(height)
-
-
-def find_attempt(shared: Shared, attempt_id: str) -> Mapping[str, Any]:
+def find_attempt(shared: Store, attempt_id: str) -> Attempt:
     """Return the attempt of this id. Raises LookupError if there is none."""
     for attempt in shared["attempts"]:
-        if attempt["id"] == attempt_id:
-            return attempt  # type: ignore[no-any-return]
+        if attempt.id == attempt_id:
+            return attempt
     raise LookupError("no attempt has this id")
+
+
+def clear_error(shared: Store) -> None:
+    """Take the last error away."""
+    shared["error_message"] = shared["error_request_id"] = ""
+    shared["failures"] = ()
 
 
 def new_id() -> str:
@@ -348,83 +387,91 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def _may_ask(shared: Shared, click_id: str) -> bool:
-    """Keep what was typed; clicks on one rendering of a button are one, and late ones are none."""
-    for key in WIDGET_KEYS:
-        shared[key] = shared[key]
+def _may_ask(shared: Store, click_id: str) -> bool:
+    """Return whether a click counts: all on one rendering of a button are one, late ones none."""
     return not shared["pending"] and click_id == shared["click_id"]
 
 
 def _ask(
-    shared: Shared, click_id: str, prompt: str, images: tuple[str, ...] = (), parent: str = ""
+    shared: Store,
+    click_id: str,
+    choose: Choose,
+    prompt: str,
+    sources: tuple[str, ...],
+    parent: str = "",
+    brief: str = "",
 ) -> None:
+    keep_widgets(shared)
     if not _may_ask(shared, click_id):
         return
-    _clear_error(shared)
+    clear_error(shared)
     if not prompt.strip():
-        shared["error_message"] = "Describe the picture first: a few words are enough."
+        shared["error_message"] = "Write the prompt first: a few words are enough."
+        return
+    if len(sources) > MAX_SOURCES:
+        shared["error_message"] = (
+            f"With the picture to change these are more than {MAX_SOURCES}. Remove one of yours."
+        )
+        return
+    if len(prompt) > MAX_PROMPT:
+        many = f"{len(prompt) - MAX_PROMPT:,}"
+        shared["error_message"] = f"The prompt is {many} characters too long. Shorten it."
         return
     try:
-        options = chosen_options(shared)
+        engine, options = choose(by_key(shared))
     except ValueError as exc:
         shared["error_message"] = str(exc)
         return
-    wish = {
-        "prompt": prompt,
-        "model": shared["model"],
-        "options": options,
-        "images": images,
-        "parent": parent,
-    }
-    _begin_request(shared, wish, shared["count"])
+    wish = Wish(prompt, engine, options, sources, parent, brief or prompt)
+    _begin(shared, [wish] * shared["count"])
 
 
-def _begin_request(shared: Shared, wish: dict[str, Any], pictures: int) -> None:
+def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
+    clear_error(shared)
     # Two tabs that open with the same memory share a click, unless they ask for other things.
-    asked = json.dumps([wish, pictures], sort_keys=True)
-    click = uuid.uuid5(uuid.UUID(shared["click_id"]), asked)
-    request_ids = tuple(f"{click}-{number}" for number in range(1, pictures + 1))
-    shared["pending"] = {
-        "asked": request_ids,
-        "waiting": request_ids,
-        "received": False,
-        **wish,
-    }
+    asked = json.dumps([asdict(wish) for wish in wishes], sort_keys=True)
+    click = str(uuid.uuid5(uuid.UUID(shared["click_id"]), asked))
+    shared["pending"] = tuple(
+        Pending(f"{click}-{number}", click, wish) for number, wish in enumerate(wishes, 1)
+    )
+    shared["decision"] = "generate"
 
 
-def _wish(pending: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: pending[key] for key in ("prompt", "model", "options", "images", "parent")}
+def _keep_edit(shared: Store, pending: Pending) -> None:
+    """Let what was typed for one attempt of a prompt stand in the box of the next one too."""
+    typed = shared["edits"].get(shared["under_review"])
+    if typed is None or pending.id in shared["edits"]:
+        return
+    if find_attempt(shared, shared["under_review"]).wish.brief == pending.wish.brief:
+        shared["edits"] = {**shared["edits"], pending.id: typed}
 
 
-def _clear_error(shared: Shared) -> None:
-    shared["error_message"] = shared["error_request_id"] = ""
-    shared["missing"] = None
+def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:
+    shared["costs"] = {**shared["costs"], pending.id: cost}
 
 
-def _add(spending: Mapping[str, Any], model: str, usage: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "pictures": spending["pictures"] + 1,
-        "tokens": spending["tokens"] + count(usage.get("total_tokens")),
-        "dollars": spending["dollars"] + (cost(model, usage) or 0.0),
-    }
+def _write_base64(shared: Store) -> None:
+    """Write as base64 what is under review, and of what is approved, for a reader of the store."""
+    names = {attempt.id: attempt.result.name for attempt in shared["attempts"]}
+    shared["generated_image"] = _base64(names.get(shared["under_review"], ""))
+    if shared["approved"] == shared["under_review"]:
+        shared["final_result"] = shared["generated_image"]
+    else:
+        shared["final_result"] = _base64(names.get(shared["approved"], ""))
 
 
-def _settle(shared: Shared, request_id: str) -> Any:
-    """Take one picture off what is waited for; return the request it belonged to, if any."""
-    pending = shared["pending"]
-    if not pending or request_id not in pending["waiting"]:
-        return None
-    left = tuple(one for one in pending["waiting"] if one != request_id)
-    shared["pending"] = {**pending, "waiting": left} if left else None
-    if not left:
-        shared["click_id"] = new_id()
-    return pending
+def _base64(name: str) -> str:
+    return pybase64.b64encode(blobs.get(name) or b"").decode()
 
 
-def _bounded(attempts: tuple[Any, ...], shared: Shared) -> tuple[Any, ...]:
-    """Drop the oldest where there are too many, but neither the approved nor the selected one."""
-    pinned = {shared["approved"], shared["selected"]}
+def _still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    return tuple(one for one in attempts if blobs.get(one.result.name) is not None)
+
+
+def _bounded(shared: Store, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """Drop the oldest where there are too many, but neither result nor what is under review."""
+    pinned = {shared["approved"], shared["under_review"], attempts[-1].id}
     while len(attempts) > MAX_ATTEMPTS:
-        oldest = next(i for i, attempt in enumerate(attempts) if attempt["id"] not in pinned)
+        oldest = next(index for index, one in enumerate(attempts) if one.id not in pinned)
         attempts = attempts[:oldest] + attempts[oldest + 1 :]
     return attempts

@@ -26,7 +26,8 @@ class Wish:
     """What a click asks for, whole when the click is made: nothing is chosen again later.
 
     `options` are the settings that were chosen, by the engine's own names; `sources` are names of
-    what it is to be made from, in the table of blobs; `parent` is the attempt that it changes.
+    what it is to be made from, in the table of blobs; `parent` is the attempt that it changes;
+    `brief` is a prompt that stands by itself, where `prompt` only says what is to be different.
     """
 
     prompt: str
@@ -34,23 +35,33 @@ class Wish:
     options: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     parent: str = ""
+    brief: str = ""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call has cost: tokens, and an estimate in dollars, 0 where none is known."""
+    """What a call has cost: tokens, and dollars, 0 where none are known.
+
+    `lost` counts the tries that brought nothing and may have been billed all the same.
+    """
 
     tokens: int = 0
     dollars: float = 0.0
+    lost: int = 0
 
 
 class Result(Protocol):
     """What an engine makes: `name` is that of its bytes in the table of blobs."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The SHA-256 of its bytes."""
+        ...
+
     @property
-    def cost(self) -> Cost: ...
+    def cost(self) -> Cost:
+        """What it has cost."""
+        ...
 
 
 @dataclass(frozen=True)

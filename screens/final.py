@@ -1,0 +1,28 @@
+"""Screen 3: the result."""
+
+import streamlit as st
+
+from screens import parts
+from utils.images import page
+from utils.review import moves
+from utils.review.store import Store
+
+
+def render(shared: Store) -> parts.WaitView:
+    """Show the approved attempt, to be taken away."""
+    attempt = moves.find_attempt(shared, shared["approved"])
+    canvas, side = parts.render_canvas("canvas-final")
+    page.show(canvas, attempt)
+    with side:
+        with st.container(horizontal=True, gap="xsmall", key="decision"):
+            page.render_download(attempt, primary=True)
+            st.button("Back to review", shortcut="B", on_click=moves.back_to_review, args=(shared,))
+            st.button("Start Over", on_click=moves.decide, args=(shared, "start over"))
+        view = parts.render_wait(shared)
+        parts.render_error(shared)
+        news = st.empty()
+        if arrived := len(shared["unseen"]):
+            news.info(f"{arrived} more came after your approval. Back to review shows all.")
+        parts.render_prompt(attempt.wish.prompt)
+        page.render_facts(attempt)
+    return view

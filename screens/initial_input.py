@@ -1,0 +1,48 @@
+"""Screen 1: the prompt."""
+
+import streamlit as st
+
+from screens import parts
+from utils.images import page
+from utils.review import moves
+from utils.review.store import Store
+
+
+def render(shared: Store) -> parts.WaitView:
+    """Show the prompt box, and the place of the result to come."""
+    waiting = bool(shared["pending"])
+    canvas, side = parts.render_canvas("canvas" if waiting else "canvas-idle")
+    if waiting:
+        page.show_place(shared, canvas)
+    with side:
+        # Empty, so that what follows has the same place here and on the review screen.
+        st.container(horizontal=True, gap="xsmall", key="decision")
+        view = parts.render_wait(shared, canvas)
+        parts.render_prompt_box(
+            shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
+        )
+        parts.render_ask(shared, "Generate Image", moves.generate, "Mod+Enter", primary=True)
+        parts.render_error(shared)
+        page.render_examples(shared)
+        if page.SOURCES:
+            with st.expander(page.SOURCES):
+                page.render_references(shared)
+        if shared["recent"] and not waiting:
+            render_recent(shared)
+    return view
+
+
+def render_recent(shared: Store) -> None:
+    """Offer the last results of this browser, to be reopened or cleared."""
+    st.markdown("**Recent pictures**")
+    with st.container(horizontal=True, key="recent"):
+        for attempt in reversed(shared["recent"]):
+            with st.container(width=72, key=f"recent-{attempt.id}"):
+                page.show_small([attempt])
+                st.button(
+                    "Reopen",
+                    key=f"reopen-{attempt.id}",
+                    on_click=moves.reopen,
+                    args=(shared, attempt.id),
+                )
+    st.button("Clear recent pictures", on_click=moves.clear_recent, args=(shared,))

@@ -1,0 +1,198 @@
+"""What the screens share: the canvas, the buttons that cost money, the wait, the last error."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from utils import images as engine
+from utils.images import page
+from utils.jobs.table import Job, Phase, jobs
+from utils.review import moves
+from utils.review.store import STAGES, Store
+
+SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
+DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
+
+Value = TypeVar("Value")
+
+
+class WaitView:
+    """Shows the jobs that are waited for while they run, and sends only what has changed.
+
+    `canvas` takes the newest draft. Below comes for each job its phase, which screen readers are
+    told, and a bar; and a clock, which would flood them.
+    """
+
+    def __init__(self, canvas: DeltaGenerator, job_ids: Sequence[str]) -> None:
+        self.canvas = canvas
+        self.rows = {job_id: (st.empty(), st.empty()) for job_id in job_ids}
+        self.clock = st.empty()
+        self.shown: dict[object, object] = {}
+
+    def __call__(self, running: Sequence[Job]) -> None:
+        """Show what is new of the jobs."""
+        for job in running:
+            phase, bar = self.rows[job.id]
+            progress = None if job.progress is None else round(job.progress, 2)
+            self._show(phase, phase_in_words(job), partial(show_phase, phase))
+            self._show(bar, progress, partial(show_bar, bar))
+        self._show(self.clock, clock_in_words(running), self.clock.text)
+        drafts = [job.news.partial for job in running if job.news.partial is not None]
+        if drafts:
+            self._show(self.canvas, drafts[0], partial(page.show_draft, self.canvas))
+
+    def _show(self, place: object, value: Value, show: Callable[[Value], object]) -> None:
+        if place not in self.shown or self.shown[place] != value:
+            self.shown[place] = value
+            show(value)
+
+
+def show_phase(place: DeltaGenerator, words: str) -> None:
+    """Show words of ours where screen readers listen."""
+    place.html(f'<p class="phase" role="status">{words}</p>')
+
+
+def show_bar(place: DeltaGenerator, progress: float | None) -> None:
+    """Show how much is over; None is a bar that moves and claims nothing."""
+    if progress is None:
+        place.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
+    else:
+        place.progress(progress)
+
+
+def phase_in_words(job: Job) -> str:
+    """Return where `job` stands, in words of ours that change with the phase alone."""
+    news = job.news
+    match news.phase:
+        case Phase.QUEUED:
+            return f"Waiting for a free place, {jobs.ahead(job)} ahead"
+        case Phase.PAUSED:
+            setback = SETBACKS.get(news.setback, "The server had trouble")
+            return f"{setback}, trying again ({news.tries + 1} of {news.max_tries})"
+        case _ if job.lane is None:
+            return "Waiting for an answer"
+        case _:
+            return DRAFTS[min(news.drafts, len(DRAFTS) - 1)]
+
+
+def clock_in_words(running: Sequence[Job]) -> str:
+    """Return how long the jobs have been going on, and what is known of how long they will."""
+    clock = f"{max(job.seconds for job in running):.0f} s"
+    paused = [job.news.resume_at for job in running if job.news.phase is Phase.PAUSED]
+    if paused:
+        left = max(0.0, min(paused) - time.monotonic())
+        return f"{clock}, next try in {math.ceil(left)} s"
+    expected = [job.expected or 0 for job in running if job.progress is not None]
+    usual = round(max(expected, default=0))
+    return f"{clock}, usually about {usual} s" if usual else clock
+
+
+def render_steps(shared: Store) -> None:
+    """Say which the steps are, and which one this is."""
+    here = list(STAGES).index(shared["stage"])
+    steps = []
+    for index, stage in enumerate(STAGES.values()):
+        if index == here:
+            steps.append(f'<li aria-current="step"><h1>{index + 1}. {stage.heading}</h1></li>')
+        else:
+            mark = "✓" if index < here else index + 1
+            steps.append(f"<li>{mark} <span>{stage.heading}</span></li>")
+    st.html(f'<ol class="steps">{"".join(steps)}</ol>')
+
+
+def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Return the place of the result, and the room beside it."""
+    place, side = st.columns([11, 9], gap="medium")
+    return place.container(key=key).empty(), side
+
+
+def render_prompt_box(
+    shared: Store,
+    label: str,
+    key: str,
+    on_change: Callable[..., None],
+    args: tuple[object, ...],
+) -> None:
+    """Offer a prompt to be written. Its length is checked at the click: the box would cut it."""
+    st.text_area(
+        label,
+        key=key,
+        placeholder=page.PLACEHOLDER,
+        height=132,
+        disabled=bool(shared["pending"]),
+        on_change=on_change,
+        args=args,
+        persist_state="session",
+    )
+
+
+def render_ask(
+    shared: Store, label: str, move: moves.ClickMove, shortcut: str, *, primary: bool = False
+) -> None:
+    """Offer to ask for what stands in the box above; say what goes along and what it costs."""
+    # Empty places, so that the button stays where it is, and is not built anew.
+    along, estimate = st.empty(), st.empty()
+    if shared["references"]:
+        names = ", ".join(name for _, name in shared["references"])
+        along.text(f"Goes along: {names}")
+    page.show_estimate(shared, estimate)
+    click_button(shared, label, move, primary=primary, shortcut=shortcut)
+
+
+def click_button(
+    shared: Store,
+    label: str,
+    move: moves.ClickMove,
+    *,
+    primary: bool = False,
+    shortcut: str | None = None,
+    help: str | None = None,
+) -> None:
+    """Render a button that costs money: all clicks on one rendering of it share one id."""
+    st.button(
+        label,
+        # With the id in the key, a late click on an old rendering reaches no newer one.
+        key=f"{label}-{shared['click_id']}",
+        type="primary" if primary else "secondary",
+        shortcut=shortcut,
+        help=help,
+        on_click=move,
+        args=(shared, shared["click_id"], engine.choose),
+        disabled=bool(shared["pending"]),
+    )
+
+
+def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView:
+    """Offer Cancel while something is waited for, and return the view of what is known about it."""
+    # The place is there even when it is empty: what moves to another place is built anew.
+    with st.container(key="wait"):
+        # A row also for what is there: what a run does not replace stays until the run ends.
+        view = WaitView(canvas or st.empty(), moves.asked(shared))
+        if shared["pending"]:
+            st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
+    return view
+
+
+def render_error(shared: Store) -> None:
+    """Show the last error's sentence, which is always one of ours."""
+    # An empty place takes an old error away at once; a container would keep it until the run ends.
+    place = st.empty()
+    if not shared["error_message"]:
+        return
+    with place.container():
+        st.warning(shared["error_message"])
+        if shared["error_request_id"]:
+            st.text(f"For support: request {shared['error_request_id']}")
+        missing = len(moves.missing(shared))
+        if missing and not shared["pending"]:
+            click_button(shared, f"Make the missing {missing}", moves.ask_again)
+
+
+def render_prompt(prompt: str) -> None:
+    """Show a prompt as it was typed, to be copied too."""
+    st.code(prompt, language=None, wrap_lines=True)

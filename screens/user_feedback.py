@@ -1,0 +1,150 @@
+"""Screen 2: the attempts, and the decision."""
+
+import time
+from collections.abc import Mapping
+
+import streamlit as st
+
+from screens import parts
+from utils.images import page
+from utils.review import moves
+from utils.review.records import Attempt
+from utils.review.store import Store
+
+# Seconds in which a page shows a new result and its decision, before it gets the rest.
+FIRST_LOOK = 0.15
+
+
+def render(shared: Store) -> parts.WaitView:
+    """Show what is under review, what can be done with it, and all other attempts."""
+    attempt = moves.find_attempt(shared, shared["under_review"])
+    canvas, side = parts.render_canvas()
+    if shared["compared"]:
+        other = moves.find_attempt(shared, shared["compared"])
+        for column, one in zip(canvas.container().columns(2), (attempt, other), strict=True):
+            page.show(column, one)
+            column.text(f"Picture {one.number}")
+    else:
+        page.show(canvas, attempt)
+    with side:
+        with st.container(horizontal=True, gap="xsmall", key="decision"):
+            render_decision(shared, attempt)
+        if moves.look(shared):
+            # The page shows what it has got; all at once would take it twice as long.
+            time.sleep(FIRST_LOOK)
+        # What can be approved stays on the canvas: a draft of another has a place of its own.
+        view = parts.render_wait(shared)
+        parts.render_error(shared)
+        parts.render_prompt(attempt.wish.prompt)
+        page.render_facts(attempt)
+        render_steering(shared, attempt)
+    render_strip(shared)
+    return view
+
+
+def render_decision(shared: Store, attempt: Attempt) -> None:
+    """Offer what can be done with the attempt under review."""
+    st.button(
+        "Approve",
+        # With the attempt in the key, a click on what was on the screen approves nothing else.
+        key=f"Approve-{attempt.id}",
+        type="primary",
+        shortcut="A",
+        on_click=moves.approve,
+        args=(shared, attempt.id),
+    )
+    parts.click_button(
+        shared,
+        "Regenerate",
+        moves.regenerate,
+        shortcut="G",
+        help="Sends this picture's own prompt once more, with the settings of today.",
+    )
+    page.render_download(attempt, primary=False)
+
+
+def render_steering(shared: Store, attempt: Attempt) -> None:
+    """Offer to ask for another attempt; only the open tab has boxes, buttons and their keys."""
+    labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
+    prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
+    if prompt.open:
+        with prompt:
+            parts.render_prompt_box(
+                shared,
+                "Edit the prompt",
+                moves.edit_key(attempt.id),
+                moves.edit,
+                (shared, attempt.id),
+            )
+            parts.render_ask(shared, "Generate Image", moves.generate_edited, "Mod+Enter")
+    if change.open:
+        with change:
+            st.text_input(
+                "What should be different?",
+                key="change",
+                placeholder="Make it night",
+                disabled=bool(shared["pending"]),
+                persist_state="session",
+            )
+            parts.render_ask(shared, "Change Picture", moves.change, "Mod+Enter")
+    for tab in own:
+        if tab.open:
+            with tab:
+                page.render_references(shared)
+
+
+def render_strip(shared: Store) -> None:
+    """Show every attempt, to be looked at, approved, downloaded or built upon.
+
+    One element for all thumbnails and one for all numbers: a rerun takes as long with 24 attempts
+    as with one.
+    """
+    numbers = {
+        attempt.id: f"{attempt.number} ✎" if attempt.wish.sources else str(attempt.number)
+        for attempt in shared["attempts"]
+    }
+    with st.container(key="strip"):
+        page.show_small(shared["attempts"])
+        st.pills(
+            "Picture under review",
+            list(numbers),
+            format_func=lambda attempt_id: numbers[attempt_id],
+            key="picked",
+            on_change=moves.pick,
+            args=(shared,),
+            label_visibility="collapsed",
+            required=True,
+        )
+    if len(numbers) > 1:
+        render_stepping(shared, numbers)
+
+
+def render_stepping(shared: Store, numbers: Mapping[str, str]) -> None:
+    """Offer the next attempt, any other one by its key, and one to compare with."""
+    for key, attempt_id in enumerate(list(numbers)[:9], 1):
+        st.button(
+            f"Picture {numbers[attempt_id]}",
+            key=f"select-{attempt_id}",
+            shortcut=str(key),
+            on_click=moves.select,
+            args=(shared, attempt_id),
+        )
+    with st.container(horizontal=True, key="stepping", vertical_alignment="center"):
+        st.button("Previous", shortcut="Left", on_click=moves.step, args=(shared, -1))
+        st.button("Next", shortcut="Right", on_click=moves.step, args=(shared, 1))
+        others = {
+            attempt_id: f"Compare with picture {number}"
+            for attempt_id, number in numbers.items()
+            if attempt_id != shared["under_review"]
+        }
+        st.selectbox(
+            "Compare",
+            ["", *others],
+            key="compared",
+            format_func=lambda other: others.get(other, "Compare with …"),
+            label_visibility="collapsed",
+            width=240,
+        )
+        hint = "✎ marks a changed picture. Keys 1 to 9 select one."
+        full = f" Only the newest {moves.MAX_ATTEMPTS} are kept."
+        st.caption(hint + full * (len(numbers) == moves.MAX_ATTEMPTS))

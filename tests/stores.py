@@ -1,0 +1,62 @@
+"""Shared stores for tests of the pattern, with results that are no pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from utils.review import moves
+from utils.review.blobs import blobs
+from utils.review.records import Attempt, Cost, Engine, Pending
+from utils.review.store import Store
+
+ENGINE = Engine("Typewriter", "typewriter-1")
+SETTINGS = {"tone": "auto"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A result of an engine that writes."""
+
+    name: str
+    cost: Cost = field(default_factory=Cost)
+
+
+def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
+    """Choose the typewriter, and its tone."""
+    if shared["tone"] == "impossible":
+        raise ValueError("Choose another tone.")
+    return ENGINE, {} if shared["tone"] == "auto" else {"tone": str(shared["tone"])}
+
+
+def new_store(
+    remembered: Mapping[str, object] | None = None, owner: str = "", *, jobs_known: bool = True
+) -> Store:
+    """Return the store of a session that has just begun."""
+    shared = cast("Store", {})
+    moves.begin(shared, remembered or {}, lambda job: jobs_known, SETTINGS, owner)
+    return shared
+
+
+def ask(shared: Store, prompt: str = "a fox") -> Pending:
+    """Click Generate, and return what is waited for first."""
+    shared["task_input"] = prompt
+    moves.generate(shared, shared["click_id"], choose)
+    return shared["pending"][0]
+
+
+def result(shared: Store, words: str = "fox", cost: Cost | None = None) -> Text:
+    """Return a result that has just arrived."""
+    return Text(blobs.put(shared["owner"], words.encode()), cost or Cost())
+
+
+def receive(shared: Store, pending: Pending, words: str = "fox", cost: Cost | None = None) -> str:
+    """Let what is waited for arrive; return its attempt's id."""
+    moves.receive(shared, pending, result(shared, words, cost))
+    moves.clear_settled(shared)
+    return pending.id
+
+
+def make(shared: Store, prompt: str = "a fox", words: str = "") -> Attempt:
+    """Ask for a result and let it arrive."""
+    receive(shared, ask(shared, prompt), words or prompt)
+    return shared["attempts"][-1]

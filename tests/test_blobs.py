@@ -1,0 +1,121 @@
+import hashlib
+
+import pytest
+
+from utils.review.blobs import Blobs, NoRoomError
+
+BOUND = 400
+SHARE = 100
+
+
+@pytest.fixture
+def blobs(monkeypatch: pytest.MonkeyPatch) -> Blobs:
+    """A table of 400 bytes, of which each owner may have 100."""
+    monkeypatch.setattr(Blobs, "bound", BOUND)
+    return Blobs()
+
+
+def fill(blobs: Blobs, owner: str, *numbers: int, size: int = 40) -> list[str]:
+    return [blobs.put(owner, f"{owner}{number}".encode().ljust(size)) for number in numbers]
+
+
+def there(blobs: Blobs, names: list[str]) -> list[bool]:
+    return [blobs.get(name) is not None for name in names]
+
+
+def test_a_thing_is_kept_once_under_its_sha_256(blobs: Blobs) -> None:
+    name = blobs.put("a", b"fox", thumbnail=b"f")
+    assert name == hashlib.sha256(b"fox").hexdigest()
+    assert blobs.put("b", b"fox") == name
+    assert blobs.put("a", b"fox") == name
+    assert blobs.weight == 4
+    assert (blobs.get(name), blobs.get(name, "thumbnail")) == (b"fox", b"f")
+    assert blobs.get(name, "no such version") == b"fox"
+    assert blobs.get("no such name") is None
+
+
+def test_what_its_last_owner_does_not_use_any_more_goes(blobs: Blobs) -> None:
+    name = blobs.put("a", b"fox")
+    blobs.put("b", b"fox")
+    blobs.hold("a", [name])
+    blobs.hold("b", [name])
+    blobs.hold("a", [])
+    assert blobs.get(name)
+    blobs.hold("b", [])
+    assert blobs.get(name) is None
+    assert blobs.weight == 0
+
+
+def test_what_has_just_arrived_stays_until_its_owner_knows_it(blobs: Blobs) -> None:
+    name = blobs.put("a", b"fox")
+    blobs.hold("a", [])
+    assert blobs.get(name)
+    blobs.hold("a", [name])
+    blobs.hold("a", [])
+    assert blobs.get(name) is None
+
+
+def test_who_names_a_thing_of_another_owner_holds_it_too(blobs: Blobs) -> None:
+    name = blobs.put("a", b"fox")
+    blobs.hold("b", [name, "gone"])
+    blobs.forget("a")
+    assert blobs.get(name)
+    blobs.forget("b")
+    assert blobs.get(name) is None
+    blobs.forget("nobody")
+
+
+def test_who_has_more_than_a_share_loses_its_own_oldest(blobs: Blobs) -> None:
+    others = fill(blobs, "b", 1, 2)
+    names = fill(blobs, "a", 1, 2)
+    blobs.hold("a", names)
+    names += fill(blobs, "a", 3)
+    assert there(blobs, names) == [False, True, True]
+    assert there(blobs, others) == [True, True]
+
+
+def test_a_full_table_takes_from_who_holds_most(blobs: Blobs) -> None:
+    small = {owner: fill(blobs, owner, 1, size=30) for owner in "bcdefghijl"}
+    heap = fill(blobs, "a", 1, 2, 3)
+    for owner, names in {**small, "a": heap}.items():
+        blobs.hold(owner, names)
+    assert blobs.weight <= BOUND
+    fill(blobs, "k", 1)
+    assert blobs.weight <= BOUND
+    assert all(there(blobs, names) == [True] for names in small.values())
+    assert there(blobs, heap) == [False, False, True]
+
+
+def test_what_nobody_has_fetched_goes_last(blobs: Blobs) -> None:
+    unfetched, known = fill(blobs, "a", 1, 2)
+    blobs.hold("a", [known])
+    fill(blobs, "a", 3)
+    assert there(blobs, [unfetched, known]) == [True, False]
+
+
+def test_many_owners_of_one_thing_each_do_not_push_out_the_newest(blobs: Blobs) -> None:
+    for number in range(100):
+        name = blobs.put(str(number), f"{number}".encode().ljust(39))
+        assert blobs.get(name)
+        assert blobs.weight <= BOUND
+
+
+def test_what_is_larger_than_a_share_has_no_room(blobs: Blobs) -> None:
+    with pytest.raises(NoRoomError):
+        blobs.put("a", b"x" * (SHARE + 1))
+    assert blobs.get(blobs.put("a", b"x" * SHARE))
+    assert blobs.weight == SHARE
+
+
+def test_whether_there_is_room_that_pushes_out_nothing(blobs: Blobs) -> None:
+    assert blobs.has_room("a", SHARE)
+    assert not blobs.has_room("a", SHARE + 1)
+    fill(blobs, "a", 1)
+    assert blobs.has_room("a", 60)
+    assert not blobs.has_room("a", 61)
+
+
+def test_smaller_versions_weigh_too(blobs: Blobs) -> None:
+    name = blobs.put("a", b"x" * 10, thumbnail=b"y" * 30)
+    assert blobs.weight == 40
+    assert blobs.get(name, "thumbnail") == b"y" * 30

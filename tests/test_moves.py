@@ -1,0 +1,560 @@
+import base64
+from typing import cast
+
+import pytest
+
+from tests.stores import Text, ask, choose, make, new_store, receive, result
+from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, Problem
+from utils.review import moves
+from utils.review.blobs import blobs
+from utils.review.records import Cost, Engine, Pending, Wish
+from utils.review.store import DEFAULTS, STAGES, Store, by_key
+
+FAILED = Problem("connection", "No connection.", request_id="req-7")
+LOST = Problem("too slow", "It may have been billed.", billed=True)
+
+
+@pytest.fixture
+def shared() -> Store:
+    return new_store()
+
+
+def again(shared: Store, **how: bool) -> Store:
+    """The store of a page that opens after this one."""
+    return new_store(moves.snapshot(shared), shared["owner"], **how)
+
+
+def numbers(shared: Store) -> list[int]:
+    return [attempt.number for attempt in shared["attempts"]]
+
+
+def waiting(shared: Store) -> tuple[Pending, ...]:
+    """What is waited for; mypy would go on believing an earlier assertion about the key."""
+    return shared["pending"]
+
+
+def wishes(shared: Store) -> list[Wish]:
+    return [one.wish for one in waiting(shared)]
+
+
+def base64_of(words: str) -> str:
+    return base64.b64encode(words.encode()).decode()
+
+
+def test_a_new_session_has_every_key_at_its_default(shared: Store) -> None:
+    assert set(shared) == {*DEFAULTS, "tone"}
+    assert {**shared, "click_id": "", "owner": "", "settings": ()} == {**DEFAULTS, "tone": "auto"}
+    assert shared["click_id"]
+    assert shared["owner"]
+    assert new_store()["owner"] != shared["owner"]
+
+
+def test_begin_leaves_a_session_that_has_begun_alone(shared: Store) -> None:
+    shared["task_input"] = "mine"
+    moves.begin(shared, {"task_input": "remembered"}, lambda job: True, {})
+    assert shared["task_input"] == "mine"
+
+
+def test_a_session_begins_with_what_is_remembered_and_without_the_key(shared: Store) -> None:
+    shared["api_key"] = "sk-typed"
+    by_key(shared)["tone"] = "warm"
+    make(shared)
+    moves.approve(shared, shared["under_review"])
+    other = again(shared)
+    assert {**other, "remembered": {}} == {**shared, "api_key": "", "remembered": {}}
+    assert "api_key" not in other["remembered"]
+    assert other["generated_image"] == other["final_result"] == base64_of("a fox")
+
+
+def test_pictures_are_not_in_what_is_remembered(shared: Store) -> None:
+    make(shared, words="x" * 9000)
+    assert base64_of("x" * 9000) not in repr(moves.snapshot(shared))
+    assert len(repr(moves.snapshot(shared))) < 3000
+
+
+def test_a_remembered_request_whose_job_is_gone_is_given_up_and_may_be_asked_for_again(
+    shared: Store,
+) -> None:
+    ask(shared)
+    other = again(shared, jobs_known=False)
+    assert other["pending"] == ()
+    assert "may have been billed" in other["error_message"]
+    assert other["costs"][ask(shared).id].lost == 1
+    assert other["task_input"] == "a fox"
+    moves.ask_again(other, other["click_id"], choose)
+    assert wishes(other) == wishes(shared)
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
+def test_an_empty_prompt_asks_for_nothing_and_says_so(shared: Store, prompt: str) -> None:
+    shared["task_input"] = prompt
+    moves.generate(shared, shared["click_id"], choose)
+    assert shared["pending"] == ()
+    assert "prompt first" in shared["error_message"]
+
+
+def test_a_prompt_that_is_too_long_is_kept_and_counted(shared: Store) -> None:
+    shared["task_input"] = "x" * (moves.MAX_PROMPT + 1500)
+    moves.generate(shared, shared["click_id"], choose)
+    assert shared["pending"] == ()
+    assert "1,500 characters too long" in shared["error_message"]
+    assert len(shared["task_input"]) == moves.MAX_PROMPT + 1500
+    ask(shared, "x" * moves.MAX_PROMPT)
+    assert shared["pending"]
+
+
+def test_an_impossible_setting_asks_for_nothing_and_says_so(shared: Store) -> None:
+    by_key(shared)["tone"] = "impossible"
+    shared["task_input"] = "a fox"
+    moves.generate(shared, shared["click_id"], choose)
+    assert shared["pending"] == ()
+    assert shared["error_message"] == "Choose another tone."
+
+
+def test_a_wish_is_whole_when_the_click_is_made(shared: Store) -> None:
+    by_key(shared)["tone"] = "warm"
+    moves.use_references(shared, [("sha", "me.png")], "")
+    wish = ask(shared).wish
+    assert (wish.prompt, wish.brief, wish.sources) == ("a fox", "a fox", ("sha",))
+    assert (wish.engine.model, wish.options, wish.parent) == ("typewriter-1", {"tone": "warm"}, "")
+
+
+def test_clicks_on_one_rendering_of_a_button_are_one_request(shared: Store) -> None:
+    click = shared["click_id"]
+    first = ask(shared)
+    moves.generate(shared, click, choose)
+    assert shared["pending"] == (first,)
+
+
+def test_a_click_on_an_old_rendering_asks_for_nothing(shared: Store) -> None:
+    old_click = shared["click_id"]
+    make(shared)
+    moves.regenerate(shared, old_click, choose)
+    assert shared["pending"] == ()
+
+
+def test_what_arrives_in_the_run_that_disables_its_box_is_kept() -> None:
+    class Widgets(dict[str, object]):
+        """Forgets, as Streamlit does, what is not set again."""
+
+        def __init__(self, values: dict[str, object]) -> None:
+            super().__init__(values)
+            self.set: set[str] = set()
+
+        def __setitem__(self, key: str, value: object) -> None:
+            super().__setitem__(key, value)
+            self.set.add(key)
+
+    store = Widgets(dict(new_store()))
+    store["prompt-0"] = "typed"
+    store.set.clear()
+    moves.generate(cast("Store", store), str(store["click_id"]), choose)
+    assert {"prompt-0", "change", "tone", "api_key", "count"} <= store.set
+
+
+def test_two_tabs_share_a_click_only_if_they_ask_for_the_same() -> None:
+    first = new_store()
+    second = again(first)
+    third = again(first)
+    assert ask(first).id == ask(second).id
+    assert ask(third, "an owl").id != ask(first).id
+
+
+def test_a_result_goes_under_review_and_joins_the_attempts(shared: Store) -> None:
+    attempt = make(shared, "a fox", "picture of a fox")
+    assert shared["stage"] == "user_feedback"
+    assert shared["under_review"] == attempt.id
+    assert shared["generated_image"] == base64_of("picture of a fox")
+    assert shared["pending"] == ()
+    assert (attempt.number, attempt.wish.prompt) == (1, "a fox")
+
+
+def test_what_arrives_twice_is_there_once(shared: Store) -> None:
+    pending = ask(shared)
+    for _ in range(3):
+        moves.receive(shared, pending, result(shared, cost=Cost(10, 0.5)))
+    assert len(shared["attempts"]) == 1
+    assert list(shared["costs"].values()) == [Cost(10, 0.5)]
+    assert shared["unseen"] == (pending.id,)
+
+
+def test_regenerate_asks_for_the_attempts_own_prompt_and_sources_with_todays_settings(
+    shared: Store,
+) -> None:
+    moves.use_references(shared, [("sha", "me.png")], "")
+    make(shared)
+    moves.drop_references(shared)
+    shared["task_input"] = "something else"
+    by_key(shared)["tone"] = "cold"
+    moves.regenerate(shared, shared["click_id"], choose)
+    wish = shared["pending"][0].wish
+    assert (wish.prompt, wish.sources, wish.options) == ("a fox", ("sha",), {"tone": "cold"})
+    assert shared["generated_image"]
+    assert shared["stage"] == "user_feedback"
+
+
+def test_a_failure_leaves_all_as_it_was_and_adds_one_sentence(shared: Store) -> None:
+    make(shared)
+    before = {**shared}
+    moves.regenerate(shared, shared["click_id"], choose)
+    moves.fail(shared, shared["pending"][0], FAILED)
+    moves.clear_settled(shared)
+    changed = {key for key in before if before[key] != by_key(shared)[key]}
+    assert changed == {"click_id", "failures", "error_message", "error_request_id", "costs"}
+    assert (shared["error_message"], shared["error_request_id"]) == ("No connection.", "req-7")
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda shared: ask(shared),
+        lambda shared: moves.approve(shared, shared["under_review"]),
+        lambda shared: moves.back_to_review(shared),
+        lambda shared: moves.start_over(shared),
+        lambda shared: moves.use_references(shared, [], ""),
+    ],
+)
+def test_the_next_action_clears_the_last_error(shared: Store, move: object) -> None:
+    make(shared)
+    moves.regenerate(shared, shared["click_id"], choose)
+    moves.fail(shared, shared["pending"][0], FAILED)
+    moves.clear_settled(shared)
+    move(shared)  # type: ignore[operator]
+    assert shared["error_message"] == shared["error_request_id"] == ""
+    assert shared["failures"] == ()
+
+
+def test_approve_makes_what_the_person_sees_the_result_and_back_returns(shared: Store) -> None:
+    first = make(shared, words="one")
+    make(shared, words="two")
+    moves.approve(shared, first.id)
+    assert (shared["approved"], shared["decision"]) == (first.id, "approve")
+    assert shared["final_result"] == base64_of("one")
+    moves.back_to_review(shared)
+    assert shared["decision"] == "back"
+    assert shared["final_result"] == base64_of("one")
+
+
+def test_the_first_of_several_goes_under_review_and_the_others_join(shared: Store) -> None:
+    shared["count"] = 3
+    ask(shared)
+    first, second, third = shared["pending"]
+    receive(shared, second, "second")
+    assert shared["under_review"] == second.id
+    assert shared["pending"] == (first, third)
+    receive(shared, first, "first")
+    moves.select(shared, first.id)
+    receive(shared, third, "third")
+    assert shared["under_review"] == first.id
+    assert numbers(shared) == [1, 2, 3]
+
+
+def test_what_a_click_asked_for_is_known_until_all_of_it_has_come(shared: Store) -> None:
+    make(shared, "before")
+    shared["count"] = 3
+    ask(shared)
+    first, second, third = (pending.id for pending in shared["pending"])
+    receive(shared, shared["pending"][1])
+    moves.fail(shared, shared["pending"][0], FAILED)
+    assert moves.asked(shared) == [first, second, third]
+    receive(shared, shared["pending"][-1])
+    assert moves.asked(shared) == []
+
+
+def test_only_what_is_missing_is_asked_for_again(shared: Store) -> None:
+    shared["count"] = 3
+    ask(shared)
+    first, second, third = shared["pending"]
+    receive(shared, first)
+    for pending in (second, third):
+        moves.fail(shared, pending, FAILED)
+    moves.clear_settled(shared)
+    shared["count"] = 1
+    moves.ask_again(shared, "an old click", choose)
+    assert shared["pending"] == ()
+    moves.ask_again(shared, shared["click_id"], choose)
+    assert wishes(shared) == [second.wish, third.wish]
+    assert shared["decision"] == "generate"
+    assert not {one.id for one in waiting(shared)} & {first.id, second.id, third.id}
+
+
+def test_one_alone_may_be_asked_for_again_where_it_may_have_been_billed(shared: Store) -> None:
+    moves.fail(shared, ask(shared), FAILED)
+    moves.clear_settled(shared)
+    assert moves.missing(shared) == []
+    moves.fail(shared, ask(shared, "an owl"), LOST)
+    moves.clear_settled(shared)
+    assert [one.pending.wish.prompt for one in moves.missing(shared)] == ["an owl"]
+
+
+@pytest.mark.parametrize("problem", [CANCELLED, NOT_BEGUN])
+def test_what_was_cancelled_is_not_missing(shared: Store, problem: Problem) -> None:
+    shared["count"] = 2
+    ask(shared)
+    for pending in shared["pending"]:
+        moves.fail(shared, pending, problem)
+    assert moves.missing(shared) == []
+    assert shared["error_message"] == problem.sentence
+
+
+def test_without_the_key_that_was_used_nothing_is_asked_for_again(shared: Store) -> None:
+    own = Engine("OpenAI", "model", "https://api.openai.com/v1", own_key=True)
+    shared["task_input"], shared["api_key"] = "a fox", "sk-typed"
+    moves.generate(shared, shared["click_id"], lambda values: (own, {}))
+    moves.fail(shared, shared["pending"][0], LOST)
+    moves.clear_settled(shared)
+    other = again(shared)
+    moves.ask_again(other, other["click_id"], choose)
+    assert other["pending"] == ()
+    assert "Enter it once more" in other["error_message"]
+    other["api_key"] = "sk-typed"
+    moves.ask_again(other, other["click_id"], choose)
+    assert wishes(other)[0].engine == own
+
+
+def test_attempts_can_be_selected_and_stepped_through(shared: Store) -> None:
+    ids = [make(shared, words).id for words in ("one", "two", "three")]
+    moves.step(shared, 1)
+    assert shared["under_review"] == ids[0]
+    assert shared["generated_image"] == base64_of("one")
+    moves.step(shared, -1)
+    assert shared["under_review"] == ids[2]
+    by_key(shared)["picked"] = ids[1]
+    moves.pick(shared)
+    assert shared["under_review"] == ids[1]
+    moves.select(shared, "gone since")
+    assert shared["under_review"] == ids[1]
+
+
+def test_selecting_what_is_compared_swaps_the_two(shared: Store) -> None:
+    one, two = make(shared, "one"), make(shared, "two")
+    shared["compared"] = one.id
+    moves.step(shared, 1)
+    assert (shared["under_review"], shared["compared"]) == (one.id, two.id)
+
+
+def test_a_change_is_made_from_the_attempt_and_its_prompt_stands_by_itself(shared: Store) -> None:
+    lighthouse = make(shared, "A lighthouse.")
+    moves.use_references(shared, [("mine", "me.png")], "")
+    shared["change"] = "make it night"
+    moves.change(shared, shared["click_id"], choose)
+    wish = shared["pending"][0].wish
+    assert (wish.prompt, wish.parent) == ("make it night", lighthouse.id)
+    assert wish.sources == (lighthouse.result.name, "mine")
+    assert wish.brief == "A lighthouse. make it night"
+    receive(shared, shared["pending"][0])
+    assert moves.edited_prompt(shared) == "A lighthouse. make it night"
+    moves.regenerate(shared, shared["click_id"], choose)
+    assert shared["pending"][0].wish == wish
+
+
+def test_what_was_typed_for_an_attempt_outlives_a_look_at_another(shared: Store) -> None:
+    one, two = make(shared, "one"), make(shared, "two")
+    by_key(shared)[moves.edit_key(two.id)] = "two, but red"
+    moves.edit(shared, two.id)
+    moves.select(shared, one.id)
+    moves.fit_boxes(shared)
+    assert by_key(shared)[moves.edit_key(one.id)] == "one"
+    moves.select(shared, two.id)
+    del shared[moves.edit_key(two.id)]  # type: ignore[misc]
+    moves.fit_boxes(shared)
+    assert by_key(shared)[moves.edit_key(two.id)] == "two, but red"
+    moves.generate_edited(shared, shared["click_id"], choose)
+    assert shared["pending"][0].wish.prompt == "two, but red"
+
+
+def test_an_edited_prompt_stands_beside_what_regenerate_brings(shared: Store) -> None:
+    attempt = make(shared)
+    by_key(shared)[moves.edit_key(attempt.id)] = "a red fox"
+    moves.edit(shared, attempt.id)
+    moves.regenerate(shared, shared["click_id"], choose)
+    assert shared["pending"][0].wish.prompt == "a fox"
+    receive(shared, shared["pending"][0])
+    assert moves.edited_prompt(shared) == "a red fox"
+    make(shared, "an owl")
+    assert moves.edited_prompt(shared) == "an owl"
+
+
+def test_a_box_that_fits_is_not_set_anew(shared: Store) -> None:
+    attempt = make(shared)
+    moves.fit_boxes(shared)
+    key = moves.edit_key(attempt.id)
+    same = by_key(shared)[key]
+    moves.fit_boxes(shared)
+    assert by_key(shared)[key] is same
+    assert by_key(shared)["picked"] == attempt.id
+
+
+def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shared: Store) -> None:
+    moves.fit_boxes(shared)
+    old_box = moves.prompt_key(shared)
+    moves.use_example(shared, "a city", ("a city",))
+    by_key(shared)[old_box] = ""
+    moves.generate(shared, shared["click_id"], choose)
+    assert wishes(shared)[0].prompt == "a city"
+
+
+def test_what_was_just_typed_is_what_is_sent(shared: Store) -> None:
+    moves.fit_boxes(shared)
+    by_key(shared)[moves.prompt_key(shared)] = "typed"
+    moves.generate(shared, shared["click_id"], choose)
+    assert wishes(shared)[0].prompt == shared["task_input"] == "typed"
+
+
+def test_own_files_are_added_to_those_that_are_there(shared: Store) -> None:
+    files = [(f"sha{number}", f"{number}.png") for number in range(20)]
+    moves.use_references(shared, files[:2], "")
+    moves.use_references(shared, files[1:4], "One was scaled down.")
+    assert shared["references"] == tuple(files[:4])
+    assert shared["error_message"] == "One was scaled down."
+    moves.use_references(shared, files[4:], "")
+    assert shared["references"] == tuple(files[:16])
+    assert "first 16" in shared["error_message"]
+    assert shared["upload_round"] == 3
+
+
+def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Store) -> None:
+    make(shared)
+    moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")
+    shared["change"] = "make it night"
+    moves.change(shared, shared["click_id"], choose)
+    assert not waiting(shared)
+    assert "more than 16" in shared["error_message"]
+
+
+def test_an_example_never_overwrites_a_persons_own_words(shared: Store) -> None:
+    examples = ("a lighthouse", "a city")
+    moves.use_example(shared, "a city", examples)
+    moves.use_example(shared, "a lighthouse", examples)
+    assert shared["task_input"] == "a lighthouse"
+    shared["task_input"] = "my own"
+    moves.use_example(shared, "a city", examples)
+    assert shared["task_input"] == "my own"
+
+
+def test_a_recent_result_is_reopened_once_however_often_it_is_clicked(shared: Store) -> None:
+    one, two = make(shared, "one"), make(shared, "two")
+    moves.start_over(shared)
+    assert [attempt.id for attempt in shared["recent"]] == [one.id, two.id]
+    for _ in range(2):
+        moves.reopen(shared, one.id)
+    assert [attempt.id for attempt in shared["attempts"]] == [one.id]
+    assert (shared["under_review"], shared["decision"]) == (one.id, "reopen")
+    moves.reopen(shared, "gone since")
+    assert len(shared["attempts"]) == 1
+    moves.start_over(shared)
+    assert len(shared["recent"]) == 2
+    moves.clear_recent(shared)
+    assert not shared["recent"]
+
+
+def test_what_comes_after_approval_is_kept_and_announced_and_leaves_the_screen(
+    shared: Store,
+) -> None:
+    one = make(shared, "one")
+    pending = ask(shared, "two")
+    moves.approve(shared, one.id)
+    moves.enter(shared, "final")
+    receive(shared, pending)
+    assert shared["stage"] == "final"
+    assert shared["under_review"] == one.id
+    assert shared["unseen"] == (pending.id,)
+    assert numbers(shared) == [1, 2]
+
+
+def test_a_result_is_new_on_screen_once(shared: Store) -> None:
+    one = make(shared)
+    assert [moves.look(shared), moves.look(shared)] == [True, False]
+    make(shared)
+    moves.look(shared)
+    moves.select(shared, one.id)
+    assert not moves.look(shared)
+
+
+def test_attempts_are_bounded_and_what_is_approved_stays(shared: Store) -> None:
+    first = make(shared, "first")
+    moves.approve(shared, first.id)
+    for number in range(moves.MAX_ATTEMPTS + 2):
+        make(shared, f"{number}")
+    assert len(shared["attempts"]) == moves.MAX_ATTEMPTS
+    assert shared["attempts"][0] == first
+    assert shared["attempts"][-1].number == moves.MAX_ATTEMPTS + 3
+
+
+def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Store) -> None:
+    by_key(shared)["tone"] = "warm"
+    shared["count"], shared["api_key"] = 2, "sk-typed"
+    attempt = make(shared)
+    moves.use_references(shared, [("sha", "me.png")], "")
+    before = {**shared}
+    rounds = shared["prompt_round"] + 1, shared["upload_round"] + 1
+    moves.start_over(shared)
+    kept = {"owner", "settings", "remembered", "api_key", "count", "costs", "tone"}
+    assert {key: by_key(shared)[key] for key in kept} == {key: before[key] for key in kept}
+    assert [one.id for one in shared["recent"]] == [attempt.id]
+    assert (shared["prompt_round"], shared["upload_round"]) == rounds
+    assert shared["click_id"] != before["click_id"]
+    others = set(DEFAULTS) - kept - {"recent", "prompt_round", "upload_round", "click_id"}
+    assert {key: by_key(shared)[key] for key in others} == {
+        key: cast("dict[str, object]", DEFAULTS)[key] for key in others
+    }
+
+
+def test_an_attempt_whose_bytes_are_gone_is_left_out_and_said_so(shared: Store) -> None:
+    one, two = make(shared, "gone one"), make(shared, "gone two")
+    moves.approve(shared, two.id)
+    moves.enter(shared, "final")
+    shared["compared"] = two.id
+    moves.mend(shared)
+    assert shared["stage"] == "final"
+    blobs.hold(shared["owner"], [one.result.name, two.result.name])
+    blobs.hold(shared["owner"], [one.result.name])
+    moves.mend(shared)
+    assert [attempt.id for attempt in shared["attempts"]] == [one.id]
+    assert (shared["stage"], shared["under_review"], shared["compared"]) == (
+        "user_feedback",
+        one.id,
+        "",
+    )
+    assert shared["generated_image"] == base64_of("gone one")
+    assert "gone" in shared["error_message"]
+    blobs.forget(shared["owner"])
+    moves.mend(shared)
+    assert (shared["stage"], shared["under_review"]) == ("initial_input", "")
+
+
+def test_a_recent_result_whose_bytes_are_gone_is_left_out(shared: Store) -> None:
+    one, two = make(shared, "recent one"), make(shared, "recent two")
+    moves.start_over(shared)
+    blobs.hold(shared["owner"], [one.result.name, two.result.name])
+    blobs.hold(shared["owner"], [two.result.name])
+    moves.mend(shared)
+    assert shared["recent"] == (two,)
+    assert not shared["error_message"]
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_no_stage_is_left_without_what_it_shows(shared: Store, stage: str) -> None:
+    moves.enter(shared, stage)
+    moves.mend(shared)
+    assert shared["stage"] == "initial_input"
+
+
+def test_what_calls_have_cost_is_counted_once_each(shared: Store) -> None:
+    shared["count"] = 2
+    pending = ask(shared)
+    receive(shared, pending, cost=Cost(1000, 0.03))
+    moves.receive(shared, pending, Text("", Cost(1000, 0.03)), lost=1)
+    moves.fail(shared, shared["pending"][0], LOST, lost=2)
+    assert sorted(one.lost for one in shared["costs"].values()) == [1, 2]
+    assert sum(one.tokens for one in shared["costs"].values()) == 1000
+
+
+def test_a_decision_is_taken_once(shared: Store) -> None:
+    moves.decide(shared, "cancel")
+    assert [moves.take_decision(shared), moves.take_decision(shared)] == ["cancel", ""]
+
+
+def test_an_attempt_of_no_id_is_not_found(shared: Store) -> None:
+    with pytest.raises(LookupError):
+        moves.find_attempt(shared, "none")

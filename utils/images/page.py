@@ -1,0 +1,241 @@
+"""What the page shows of pictures: the picture, its facts and its download, and the form beside it.
+
+An engine of another kind brings a module with the same functions; the screens know no more of it.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal, cast
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from utils import images
+from utils.review import moves
+from utils.review.blobs import blobs
+from utils.review.records import Attempt, Cost, Engine
+from utils.review.store import Store, by_key
+
+PLACEHOLDER = "What should the picture show?"
+# How the part is named where a person brings sources of their own; '' where there are none.
+SOURCES = "Use my pictures"
+EXAMPLES = (
+    "A lighthouse by the sea at sunset",
+    "Snowy mountains above a quiet lake at dawn",
+    "A city by the water on a starry night",
+)
+
+
+def show(place: DeltaGenerator, attempt: Attempt) -> None:
+    """Show an attempt's picture."""
+    place.image(images.address(attempt.result.name), width="stretch", alt=attempt.wish.prompt)
+
+
+def show_draft(place: DeltaGenerator, draft: object) -> None:
+    """Show a partial picture; with its own format named, Streamlit does not encode it anew."""
+    data = cast("bytes", draft)
+    output: Literal["JPEG", "PNG"] = "JPEG" if images.extension_of(data) == "jpg" else "PNG"
+    place.image(data, width="stretch", alt="Draft", output_format=output)
+
+
+def show_place(shared: Store, place: DeltaGenerator) -> None:
+    """Hold the place of the picture to come."""
+    blank = images.blank_picture(*images.size_to_come(by_key(shared), shared["pending"]))
+    place.image(blank, width="stretch", alt="Your picture will appear here")
+
+
+def show_small(attempts: Sequence[Attempt]) -> None:
+    """Show the attempts' thumbnails, as one element."""
+    st.image(
+        [images.address(attempt.result.name, "thumbnail") for attempt in attempts],
+        width=images.THUMBNAIL,
+        alt=[attempt.wish.prompt for attempt in attempts],
+    )
+
+
+def render_download(attempt: Attempt, *, primary: bool) -> None:
+    """Hand out the API's own bytes."""
+    extension = cast("images.Picture", attempt.result).extension
+    st.download_button(
+        f"Download {extension.upper()}",
+        # Not a function called at the click: that would fail where the next screen comes first.
+        blobs.get(attempt.result.name) or b"",
+        file_name=images.file_name(attempt.wish.brief, extension),
+        mime=images.MIME[extension],
+        type="primary" if primary else "secondary",
+        shortcut="D",
+        on_click="ignore",
+    )
+
+
+def render_facts(attempt: Attempt) -> None:
+    """Show how a picture came to be, and what was asked for in vain."""
+    picture = cast("images.Picture", attempt.result)
+    facts = [
+        f"Picture {attempt.number}",
+        attempt.wish.engine.model,
+        f"{picture.width} x {picture.height}",
+        f"{picture.seconds:.0f} s",
+    ]
+    if picture.cost.tokens or picture.cost.dollars:
+        facts.append(cost_in_words(picture.cost))
+    st.text(" · ".join(facts))
+    if picture.refused:
+        words = {one.key: one.words for one in images.PARAMETERS}
+        names = " and ".join(words[name] for name in picture.refused)
+        st.info(f"The server would not take {names} that you chose, and made its own choice.")
+
+
+def cost_in_words(cost: Cost) -> str:
+    """Return a count of tokens, with dollars where they are known or can be estimated."""
+    words = [f"{cost.tokens:,} tokens"] if cost.tokens else []
+    words += [f"about ${cost.dollars:.3f} (estimate)"] if cost.dollars else []
+    return ", ".join(words)
+
+
+def render_examples(shared: Store) -> None:
+    """Offer prompts to start from."""
+    # An empty place, as for errors: what follows stays where it is when the examples go.
+    place = st.empty()
+    if shared["pending"] or shared["task_input"].strip() not in ("", *EXAMPLES):
+        return
+    with place.container(key="examples"):
+        st.text("Or start from one of these:")
+        for example in EXAMPLES:
+            st.button(example, on_click=moves.use_example, args=(shared, example, EXAMPLES))
+
+
+def render_references(shared: Store) -> None:
+    """Take up to 16 pictures that the next ones are made from."""
+    st.file_uploader(
+        "PNG, JPEG or WebP, up to 16 pictures",
+        type=["png", "jpg", "jpeg", "webp"],
+        accept_multiple_files=True,
+        # Another key empties the box, when its pictures are taken or removed.
+        key=f"uploads-{shared['upload_round']}",
+        disabled=bool(shared["pending"]),
+        on_change=take_uploads,
+        args=(shared,),
+    )
+    if shared["references"]:
+        with st.container(horizontal=True, key="references", vertical_alignment="center"):
+            for number, (name, _) in enumerate(shared["references"], 1):
+                st.image(images.address(name, "thumbnail"), width=48, alt=f"Your picture {number}")
+            st.button(
+                "Remove my pictures",
+                on_click=moves.drop_references,
+                args=(shared,),
+                disabled=bool(shared["pending"]),
+            )
+
+
+def take_uploads(shared: Store) -> None:
+    """Add the uploaded pictures to those that are there, where a reload finds them."""
+    files = cast("list[UploadedFile]", by_key(shared)[f"uploads-{shared['upload_round']}"])
+    uploads = [(file.name, file.getvalue()) for file in files]
+    taken, sentence = images.take_uploads(shared["owner"], uploads)
+    moves.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
+
+
+def render_side_bar(shared: Store) -> None:
+    """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
+    engine = images.engine(by_key(shared))
+    with st.sidebar:
+        st.subheader("Settings", anchor=False)
+        render_settings(shared, engine)
+        st.subheader("Engine", anchor=False)
+        st.text("\n".join([engine.name, engine.model, *spending_in_words(shared)]))
+        if images.is_demo(engine):
+            st.info(
+                "No AI model is at work: a small program on this server paints the pictures. "
+                "For an AI model, enter a key below, or set OPENAI_API_KEY on the server."
+            )
+        if images.asks_for_key():
+            st.text_input(
+                images.key_label(by_key(shared)),
+                type="password",
+                key="api_key",
+                disabled=bool(shared["pending"]),
+                help="Used in this session alone, and forgotten when the page closes.",
+                autocomplete="off",
+            )
+            if warning := images.key_warning(by_key(shared)):
+                st.warning(warning)
+
+
+def render_settings(shared: Store, engine: Engine) -> None:
+    """Offer what the chosen model is not documented to lack."""
+    resting = bool(shared["pending"])
+    default = images.engine({**by_key(shared), "model": ""}).model
+    listed = [model.name for model in images.listed_models(engine, shared["api_key"])]
+    models = ["", *sorted({*listed, str(by_key(shared)["model"])} - {default, ""})]
+    if len(models) > 1:
+        st.selectbox(
+            "Model",
+            models,
+            key="model",
+            disabled=resting,
+            format_func=lambda name: name or default,
+        )
+    st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
+    for parameter in images.PARAMETERS:
+        values = images.choices(parameter, engine.model, by_key(shared))
+        free = parameter.key == "size" and images.takes_any_size(engine.model)
+        if values:
+            st.selectbox(
+                parameter.label,
+                [images.AUTO, *values],
+                key=parameter.key,
+                disabled=resting,
+                format_func=in_pixels,
+                accept_new_options=free,
+                help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
+            )
+    wrong = st.empty()
+    if error := images.size_error(by_key(shared)):
+        wrong.warning(error)
+
+
+def in_pixels(value: str) -> str:
+    """Return a setting's value for people: a size by name with its pixels."""
+    return f"{value}, {images.PRESETS[value]}" if value in images.PRESETS else value
+
+
+def spending_in_words(shared: Store) -> list[str]:
+    """Return what this session's pictures have cost, as lines of text; none before the first."""
+    costs = shared["costs"].values()
+    total = Cost(sum(one.tokens for one in costs), sum(one.dollars for one in costs))
+    lost = sum(one.lost for one in costs)
+    made = sum(1 for one in costs if one.tokens or one.dollars)
+    lines = []
+    if made:
+        pictures = "1 picture" if made == 1 else f"{made} pictures"
+        lines = ["", f"This session: {pictures}, {cost_in_words(total)}"]
+    if lost:
+        tries = "1 try that brought nothing" if lost == 1 else f"{lost} tries that brought nothing"
+        lines.append(f"{tries} may have been billed too")
+    return lines
+
+
+def show_estimate(shared: Store, place: DeltaGenerator) -> None:
+    """Say what several pictures, or one of a costly quality, will probably cost."""
+    if by_key(shared)["quality"] not in images.COSTLY and shared["count"] == 1:
+        return
+    try:
+        engine, options = images.choose(by_key(shared))
+    except ValueError:
+        return
+    dollars = images.expected_cost(engine.model, options)
+    if dollars is None and shared["attempts"]:
+        dollars = shared["attempts"][-1].result.cost.dollars
+    if dollars:
+        place.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
+
+
+def render_retirement(shared: Store) -> None:
+    """Warn of the end of the chosen model."""
+    engine = images.engine(by_key(shared))
+    for model in images.listed_models(engine, shared["api_key"]):
+        if model.name == engine.model and (warning := images.retirement(model, date.today())):
+            st.warning(warning)

@@ -1,0 +1,111 @@
+"""The shared store: its keys with their defaults, and the table of stages.
+
+In the app the store is `st.session_state`; anywhere else a dict serves. Values are replaced, never
+changed in place, because the browser's memory and other tabs hold the same objects.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TypedDict, cast
+
+from utils.review.records import Attempt, Cost, Failure, Pending
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What belongs to a stage; its screen is the module of its name.
+
+    `shows` is the key of the attempt that it cannot be without, and `yields` says whether a
+    result that arrives meanwhile may take a person from here to the review.
+    """
+
+    heading: str
+    shows: str = ""
+    yields: bool = True
+
+
+STAGES: Mapping[str, Stage] = {
+    "initial_input": Stage("Generate Image"),
+    "user_feedback": Stage("Review Generated Image", shows="under_review"),
+    "final": Stage("Final Result", shows="approved", yields=False),
+}
+
+
+class Store(TypedDict):
+    """The keys. docs/design.md says what each holds."""
+
+    stage: str
+    decision: str
+    task_input: str
+    prompt_round: int
+    edits: Mapping[str, str]
+    change: str
+    references: tuple[tuple[str, str], ...]
+    upload_round: int
+    count: int
+    click_id: str
+    pending: tuple[Pending, ...]
+    failures: tuple[Failure, ...]
+    error_message: str
+    error_request_id: str
+    attempts: tuple[Attempt, ...]
+    under_review: str
+    approved: str
+    unseen: tuple[str, ...]
+    compared: str
+    generated_image: str
+    final_result: str
+    recent: tuple[Attempt, ...]
+    costs: Mapping[str, Cost]
+    api_key: str
+    owner: str
+    settings: tuple[str, ...]
+    remembered: Mapping[str, object]
+
+
+DEFAULTS: Store = {
+    "stage": "initial_input",
+    "decision": "",
+    "task_input": "",
+    "prompt_round": 0,
+    "edits": {},
+    "change": "",
+    "references": (),
+    "upload_round": 0,
+    "count": 1,
+    "click_id": "",
+    "pending": (),
+    "failures": (),
+    "error_message": "",
+    "error_request_id": "",
+    "attempts": (),
+    "under_review": "",
+    "approved": "",
+    "unseen": (),
+    "compared": "",
+    "generated_image": "",
+    "final_result": "",
+    "recent": (),
+    "costs": {},
+    "api_key": "",
+    "owner": "",
+    "settings": (),
+    "remembered": {},
+}
+
+# Of this session alone: its key, who it is, and what follows from the rest.
+NOT_REMEMBERED = frozenset(
+    {"api_key", "owner", "settings", "remembered", "generated_image", "final_result"}
+)
+START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
+    "recent",
+    "prompt_round",
+    "upload_round",
+    "count",
+    "costs",
+}
+
+
+def by_key(shared: Store) -> MutableMapping[str, object]:
+    """Return the store for keys that are known at run time only, such as an engine's settings."""
+    return cast("MutableMapping[str, object]", shared)

@@ -1,18 +1,29 @@
-PYTHON ?= python3
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run test check static format bench screenshots
+TEST = $(BIN)/python -m pytest --cov --numprocesses auto --maxschedchunk 1
+
+.PHONY: help run test test-busy mutants check static format bench screenshots
 
 help:  ## List the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 run: $(VENV)/run.ready  ## Set up what is missing and open the app
 	$(BIN)/streamlit run app.py
 
 test: $(VENV)/test.ready  ## Set up what is missing, a browser included, and run all tests
-	$(BIN)/python -m pytest --cov
+	$(TEST)
+
+test-busy: $(VENV)/test.ready  ## Run all tests while something else keeps every core busy
+	for core in $$(seq $$(getconf _NPROCESSORS_ONLN)); do \
+		while kill -0 $$$$ 2>/dev/null; do :; done & done; $(TEST)
+
+mutants: $(VENV)/test.ready  ## See whether the quick tests notice small changes to the code
+	$(BIN)/python -m tests.mutants
 
 static: $(VENV)/test.ready
 	$(BIN)/ruff format --check .
@@ -32,8 +43,12 @@ screenshots: $(VENV)/test.ready  ## Make the pictures of the documents from the 
 	$(BIN)/python -m tests.screenshots
 
 $(VENV)/run.ready: requirements.txt
-	$(PYTHON) -m venv $(VENV) || { $(AS_ROOT) apt-get update && \
-		$(AS_ROOT) apt-get install --yes python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "This needs Python 3.11 or newer: \
+	install it, or say which one to take: make PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV) || { $(AS_ROOT) apt-get update && \
+		$(AS_ROOT) apt-get install --yes --no-install-recommends \
+			$$("$(PYTHON)" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])') && \
+		"$(PYTHON)" -m venv --clear $(VENV); }
 	$(BIN)/pip install --quiet -r requirements.txt
 	touch $@
 

@@ -4,9 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # The last ones keep the browser from asking the network for anything by itself.
@@ -22,28 +21,46 @@ ARGS = [
 
 
 def find_system_browser() -> str | None:
-    """Return the path of a Chromium that the system has."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Return the path of a Chromium that the system has, and that is no mere advice to get one."""
+    for name in NAMES:
+        path = shutil.which(name)
+        if path and subprocess.run([path, "--version"], capture_output=True).returncode == 0:
+            return path
+    return None
 
 
-def has_playwright_browser() -> bool:
-    """Return whether Playwright has downloaded its own Chromium."""
-    with sync_playwright() as playwright:
-        return Path(playwright.chromium.executable_path).exists()
+def starts() -> bool:
+    """Return whether there is a browser, with all that it needs."""
+    try:
+        with sync_playwright() as playwright:
+            playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS).close()
+    except Error:
+        return False
+    return True
 
 
 def install() -> None:
-    """Install a browser by the first way that works."""
-    ways = [[sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"]]
-    as_root = [] if os.geteuid() == 0 else ["sudo"]
-    ways.append([*as_root, "apt-get", "update"])
-    ways.append([*as_root, "apt-get", "install", "--yes", "chromium"])
-    for way in ways:
-        subprocess.run(way, check=False)
-        if find_system_browser() or has_playwright_browser():
-            return
-    sys.exit("No Chromium could be installed: install one and try again.")
+    """Download Playwright's own Chromium or, where that fails, install the system's."""
+    playwright = [sys.executable, "-m", "playwright"]
+    apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get"]
+    if run([*playwright, "install", "chromium"]):
+        # By itself this leaves out what the packages recommend.
+        if not starts():
+            run([*playwright, "install-deps", "chromium"])
+    else:
+        run([*apt, "update"])
+        run([*apt, "install", "--yes", "--no-install-recommends", "chromium", "fonts-liberation"])
+    if not starts():
+        sys.exit("No Chromium could be installed: install one and try again.")
 
 
-if __name__ == "__main__" and not (find_system_browser() or has_playwright_browser()):
+def run(command: list[str]) -> bool:
+    """Run a command that may fail, or may not be there; return whether it has done its work."""
+    try:
+        return subprocess.run(command, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+if __name__ == "__main__" and not starts():
     install()

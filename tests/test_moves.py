@@ -523,6 +523,16 @@ def test_an_attempt_whose_bytes_are_gone_is_left_out_and_said_so(shared: Store) 
     assert (shared["stage"], shared["under_review"]) == ("initial_input", "")
 
 
+def test_a_recent_result_whose_bytes_are_gone_is_left_out(shared: Store) -> None:
+    one, two = make(shared, "recent one"), make(shared, "recent two")
+    moves.start_over(shared)
+    blobs.hold(shared["owner"], [one.result.name, two.result.name])
+    blobs.hold(shared["owner"], [two.result.name])
+    moves.mend(shared)
+    assert shared["recent"] == (two,)
+    assert not shared["error_message"]
+
+
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_no_stage_is_left_without_what_it_shows(shared: Store, stage: str) -> None:
     moves.enter(shared, stage)

@@ -10,7 +10,7 @@ from tests.calls import OWNER
 from utils import images
 from utils.images import uploads
 from utils.images.uploads import MAX_UPLOADS, take_uploads
-from utils.review.blobs import blobs
+from utils.review.blobs import NoRoomError, blobs
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 ORIENTATION = 0x0112
@@ -268,11 +268,32 @@ def test_all_that_happened_is_said_by_number(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+NO_ROOM = "takes more room than is left. Use smaller or fewer ones."
+
+
+def test_uploads_push_out_neither_each_other_nor_what_was_paid_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, two, three = (saved(halves((64, 64 + n)), "PNG") for n in range(3))
+    large = two + b" " * 5000
+    monkeypatch.setattr(type(blobs), "share", 2 * len(large))
+    blobs.put(OWNER, b"what was paid for")
+    kept, sentence = take_uploads(OWNER, [("1", one), ("2", large), ("3", three)])
+    assert [upload.file_name for upload in kept] == ["1", "3"]
+    assert sentence == f"Picture 2 {NO_ROOM}"
+    assert take_uploads(OWNER, [("2", large)]) == ([], f"Picture 1 {NO_ROOM}")
+
+
 def test_what_finds_no_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(blobs), "share", 10)
-    assert refuse(saved(halves((64, 64)))) == (
-        "Picture 1 is larger than this server keeps. Use a smaller one."
-    )
+    assert refuse(saved(halves((64, 64)))) == f"Picture 1 {NO_ROOM}"
+
+    def put(*_: object, **__: object) -> str:
+        raise NoRoomError
+
+    monkeypatch.undo()
+    monkeypatch.setattr(blobs, "put", put)
+    assert refuse(saved(halves((64, 64)))) == f"Picture 1 {NO_ROOM}"
 
 
 def test_one_picture_is_unpacked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from utils.images.pictures import BROKEN, READ, shrink
+from utils.images.pictures import READ, shrink
 from utils.review.blobs import NoRoomError, blobs
 
 MAX_UPLOADS = 16
@@ -47,15 +47,21 @@ def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[U
     nothing was. What needs no change keeps its bytes. Only the first MAX_UPLOADS are looked at.
     """
     uploads, told, scaled = [], [], []
+    # Half of a browser's room is for what is made of them: that was paid for.
+    kept_free = blobs.share // 2
     for number, (file_name, data) in enumerate(files[:MAX_UPLOADS], 1):
         try:
             with _lock:
                 fitting = _fit(data)
+            if not blobs.has_room(owner, len(fitting.data) + kept_free):
+                raise NoRoomError
             name = blobs.put(owner, fitting.data, thumbnail=fitting.thumbnail)
         except _RefusedError as exc:
             told.append(f"Picture {number} {exc}")
         except NoRoomError:
-            told.append(f"Picture {number} is larger than this server keeps. Use a smaller one.")
+            told.append(
+                f"Picture {number} takes more room than is left. Use smaller or fewer ones."
+            )
         else:
             uploads.append(Upload(name, file_name))
             if fitting.scaled:
@@ -83,7 +89,10 @@ def _fit(data: bytes) -> _Fitting:
             return _scale(opened, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _RefusedError("has more than 100 megapixels. Use a smaller one.") from None
-    except BROKEN:
+    except _RefusedError:
+        raise
+    except Exception:
+        # Pillow's readers fail in ways of many kinds.
         raise _RefusedError(
             "is no PNG, JPEG or WebP picture that can be used. Choose another one."
         ) from None

@@ -63,8 +63,8 @@ def snapshot(shared: Store) -> dict[str, object]:
 
 
 def mend(shared: Store) -> None:
-    """Leave out attempts whose bytes are gone, and stay at no stage that lacks what it shows."""
-    there = tuple(one for one in shared["attempts"] if blobs.get(one.result.name) is not None)
+    """Leave out what is named but gone, and stay at no stage that lacks what it shows."""
+    there = _still_there(shared["attempts"])
     ids = [attempt.id for attempt in there]
     if len(there) < len(shared["attempts"]):
         shared["error_message"] = "The oldest results were too many to keep, and are gone."
@@ -72,6 +72,8 @@ def mend(shared: Store) -> None:
         if shared["under_review"] not in ids:
             shared["under_review"] = ids[-1] if ids else ""
         _write_base64(shared)
+    if len(recent := _still_there(shared["recent"])) < len(shared["recent"]):
+        shared["recent"] = recent
     if shared["compared"] not in ids:
         shared["compared"] = ""
     shows = STAGES[shared["stage"]].shows
@@ -460,6 +462,10 @@ def _write_base64(shared: Store) -> None:
 
 def _base64(name: str) -> str:
     return pybase64.b64encode(blobs.get(name) or b"").decode()
+
+
+def _still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    return tuple(one for one in attempts if blobs.get(one.result.name) is not None)
 
 
 def _bounded(shared: Store, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -48,7 +48,10 @@ MODELS = {
         (error(404, "model_not_found"), "does not have this model"),
         (error(429, "insufficient_quota"), "no credit left"),
         (json_answer({"error": {"message": "x", "param": "prompt"}}, 400), "did not accept the"),
-        (json_answer({"detail": "<b>x</b>"}, 418), "would not make the picture and does not say why"),
+        (
+            json_answer({"detail": "<b>x</b>"}, 418),
+            "would not make the picture and does not say why",
+        ),
         ([Head(content_type="text/html"), b"<html><h1>Hi</h1></html>"], "something that is no"),
         (json_answer({"data": [{"url": "http://10.0.0.1/x.png"}]}), "could not be fetched"),
     ],

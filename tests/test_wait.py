@@ -33,6 +33,7 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
+    shown_bytes,
 )
 
 STREAM = Head(content_type="text/event-stream")
@@ -61,12 +62,6 @@ def expect_one_call_and_its_picture(page: Page, images_server: ImagesServer, ima
     expect_settled(page)
     assert len(images_server.calls) == 1
     assert shown_bytes(page) == base64.b64decode(image)
-
-
-def shown_bytes(page: Page) -> bytes:
-    """The bytes behind the large picture."""
-    source = picture_of(page).get_attribute("src") or ""
-    return page.request.get(source if "://" in source else page.url.rstrip("/") + source).body()
 
 
 def wait_view(page: Page) -> Locator:

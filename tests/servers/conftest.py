@@ -13,6 +13,7 @@ from utils.settings import Settings
 
 DEFAULT_MODEL = Settings.model_fields["openai_image_model"].default
 OTHER_MODELS = ("cooling-image", "failing-image")
+SLOW_MODEL = "slow-image"
 AIMOCK_PICTURE = picture("by aimock")
 
 
@@ -64,8 +65,10 @@ def litellm(
     """LiteLLM as the README recommends it; a test must not cool down the next one's model."""
     router = {"num_retries": 0, "disable_cooldowns": True}
     folder = tmp_path_factory.mktemp("litellm")
-    models = [DEFAULT_MODEL]
-    with run_litellm(folder, running_images_server.url, models, router) as url:
+    models = [DEFAULT_MODEL, SLOW_MODEL]
+    with run_litellm(
+        folder, running_images_server.url, models, router, timeouts={SLOW_MODEL: 0.5}
+    ) as url:
         yield Gateway(url, GATEWAY_KEY)
 
 

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.conftest import ROOT
 
@@ -23,11 +24,16 @@ PRICES = {"input_cost_per_token": 5e-6, "output_cost_per_token": 4e-5}
 
 @contextmanager
 def run_litellm(
-    folder: Path, upstream: str, models: Sequence[str], router: Mapping[str, object]
+    folder: Path,
+    upstream: str,
+    models: Sequence[str],
+    router: Mapping[str, object],
+    timeouts: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[str]:
     """Start a LiteLLM proxy before the Images API at `upstream`, and give its address.
 
-    It serves the models under their own names; `router` are its `router_settings`.
+    It serves the models under their own names; `router` are its `router_settings`, `timeouts` the
+    seconds that it gives some of the models, instead of its 600.
     """
     config = folder / "config.yaml"
     entries = [
@@ -37,6 +43,7 @@ def run_litellm(
                 "model": f"openai/{model}",
                 "api_base": upstream,
                 "api_key": UPSTREAM_KEY,
+                "timeout": timeouts.get(model, 600),
             },
             "model_info": {"mode": "image_generation", **PRICES},
         }

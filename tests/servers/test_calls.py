@@ -4,12 +4,30 @@ import asyncio
 import base64
 import json
 import urllib.request
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from tests.images_server import Answer, Drop, Head, ImagesServer, error, json_answer, picture, plain
-from tests.servers.conftest import AIMOCK_PICTURE, DEFAULT_MODEL, Gateway, asks_for_stream
+from tests.images_server import (
+    Answer,
+    Drop,
+    Gate,
+    Head,
+    ImagesServer,
+    error,
+    json_answer,
+    picture,
+    plain,
+)
+from tests.servers.conftest import (
+    AIMOCK_PICTURE,
+    DEFAULT_MODEL,
+    SLOW_MODEL,
+    Gateway,
+    asks_for_stream,
+)
 from utils import images
 from utils.jobs.outcomes import FailedError, Problem
 from utils.review.blobs import blobs
@@ -47,7 +65,10 @@ def use(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def ask(
-    url: str, model: str = DEFAULT_MODEL, sources: tuple[str, ...] = (), **options: str
+    url: str,
+    model: str = DEFAULT_MODEL,
+    sources: tuple[str, ...] = (),
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> images.Picture | Problem:
     """Make one call, whatever comes of it."""
     wish = Wish("a fox", Engine("a gateway", model, url), options, sources)
@@ -86,7 +107,7 @@ def test_settings_go_through_litellm_untouched(
     to_litellm: str, images_server: ImagesServer
 ) -> None:
     chosen = {"size": "1536x1024", "quality": "high", "background": "opaque"}
-    made = expect_picture(ask(to_litellm, **chosen), picture("a fox"))
+    made = expect_picture(ask(to_litellm, options=chosen), picture("a fox"))
     assert made.refused == ()
     wish = images_server.calls[0].wish
     assert wish == {"prompt": "a fox", "model": DEFAULT_MODEL, **chosen}
@@ -145,7 +166,7 @@ def test_a_setting_that_is_refused_through_litellm_is_left_out(
     to_litellm: str, images_server: ImagesServer
 ) -> None:
     images_server.script(invalid("invalid_value", "Invalid size '512x512'.", "size"))
-    made = expect_picture(ask(to_litellm, size="512x512"), picture("a fox"))
+    made = expect_picture(ask(to_litellm, options={"size": "512x512"}), picture("a fox"))
     assert made.refused == ("size",)
     assert ["size" in call.wish for call in images_server.calls] == [True, False]
 
@@ -189,6 +210,17 @@ def test_trouble_at_the_model_may_be_billed_three_times_through_litellm(
     problem = ask(to_litellm)
     assert isinstance(problem, Problem)
     assert (problem.kind, problem.billed) == (kind, True)
+    assert len(images_server.calls) == 3
+
+
+def test_a_model_too_slow_for_litellm_may_have_been_billed(
+    to_litellm: str, images_server: ImagesServer
+) -> None:
+    """LiteLLM says 408 where other gateways say 504; it is three calls here, too."""
+    images_server.script(then=[Gate()])
+    problem = ask(to_litellm, SLOW_MODEL)
+    assert isinstance(problem, Problem)
+    assert (problem.kind, problem.retry, problem.billed) == ("too slow", False, True)
     assert len(images_server.calls) == 3
 
 

@@ -40,6 +40,8 @@ def main() -> None:
     remembered = browser_memory.recall(token)
     moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, token)
     moves.mend(shared)
+    # Before anything is asked for: a page that is reloaded right now finds what was.
+    browser_memory.remember(shared)
     create_flow(shared["stage"]).run(shared)
     moves.fit_boxes(shared)
     engine.fit(by_key(shared))

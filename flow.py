@@ -32,5 +32,6 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
         wait - "stay" >> ask
     start_over - "empty" >> initial_input
 
-    entries = {node.stage: node for node in (initial_input, user_feedback, final)}
-    return Flow(start=(entries | {generate.kind: generate})[entry])
+    stops = {node.stage: node for node in (initial_input, user_feedback, final)}
+    waits = {node.kind: node for node in (generate,)}
+    return Flow(start=(stops | waits)[entry])

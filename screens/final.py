@@ -20,8 +20,9 @@ def render(shared: Store) -> parts.WaitView:
             st.button("Start Over", on_click=moves.decide, args=(shared, "start over"))
         view = parts.render_wait(shared)
         parts.render_error(shared)
+        news = st.empty()
         if arrived := len(shared["unseen"]):
-            st.info(f"{arrived} more came after your approval. Back to review shows all.")
+            news.info(f"{arrived} more came after your approval. Back to review shows all.")
         parts.render_prompt(attempt.wish.prompt)
         page.render_facts(attempt)
     return view

@@ -18,12 +18,15 @@ def render(shared: Store) -> parts.WaitView:
         # Empty, so that what follows has the same place here and on the review screen.
         st.container(horizontal=True, gap="xsmall", key="decision")
         view = parts.render_wait(shared, canvas)
-        parts.render_prompt_box(shared, "Prompt", "task_input")
+        parts.render_prompt_box(
+            shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
+        )
         parts.render_ask(shared, "Generate Image", moves.generate, "Mod+Enter", primary=True)
         parts.render_error(shared)
         page.render_examples(shared)
-        with st.expander("Use my pictures"):
-            page.render_references(shared)
+        if page.SOURCES:
+            with st.expander(page.SOURCES):
+                page.render_references(shared)
         if shared["recent"] and not waiting:
             render_recent(shared)
     return view

@@ -74,6 +74,8 @@ def phase_in_words(job: Job) -> str:
         case Phase.PAUSED:
             setback = SETBACKS.get(news.setback, "The server had trouble")
             return f"{setback}, trying again ({news.tries + 1} of {news.max_tries})"
+        case _ if job.lane is None:
+            return "Waiting for an answer"
         case _:
             return DRAFTS[min(news.drafts, len(DRAFTS) - 1)]
 
@@ -113,14 +115,14 @@ def render_prompt_box(
     shared: Store,
     label: str,
     key: str,
-    on_change: Callable[[Store, str], None] | None = None,
-    args: tuple[Store, str] | None = None,
+    on_change: Callable[..., None],
+    args: tuple[object, ...],
 ) -> None:
     """Offer a prompt to be written. Its length is checked at the click: the box would cut it."""
     st.text_area(
         label,
         key=key,
-        placeholder="What should the picture show?",
+        placeholder=page.PLACEHOLDER,
         height=132,
         disabled=bool(shared["pending"]),
         on_change=on_change,
@@ -132,8 +134,13 @@ def render_prompt_box(
 def render_ask(
     shared: Store, label: str, move: moves.ClickMove, shortcut: str, *, primary: bool = False
 ) -> None:
-    """Offer to ask for what stands in the box above, and say before what it will cost."""
-    page.render_estimate(shared)
+    """Offer to ask for what stands in the box above; say what goes along and what it costs."""
+    # Empty places, so that the button stays where it is, and is not built anew.
+    along, estimate = st.empty(), st.empty()
+    if shared["references"]:
+        names = ", ".join(name for _, name in shared["references"])
+        along.text(f"Goes along: {names}")
+    page.show_estimate(shared, estimate)
     click_button(shared, label, move, primary=primary, shortcut=shortcut)
 
 
@@ -164,9 +171,9 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
     """Offer Cancel while something is waited for, and return the view of what is known about it."""
     # The place is there even when it is empty: what moves to another place is built anew.
     with st.container(key="wait"):
-        waiting = [pending.id for pending in shared["pending"]]
-        view = WaitView(canvas or st.empty(), waiting)
-        if waiting:
+        # A row also for what is there: what a run does not replace stays until the run ends.
+        view = WaitView(canvas or st.empty(), moves.asked(shared))
+        if shared["pending"]:
             st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
     return view
 

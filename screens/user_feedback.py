@@ -65,17 +65,16 @@ def render_decision(shared: Store, attempt: Attempt) -> None:
 
 def render_steering(shared: Store, attempt: Attempt) -> None:
     """Offer to ask for another attempt; only the open tab has boxes, buttons and their keys."""
-    prompt, change, own = st.tabs(
-        ["Edit prompt", "Change this picture", "Use my pictures"], key="steering", on_change="rerun"
-    )
+    labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
+    prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
     if prompt.open:
         with prompt:
             parts.render_prompt_box(
                 shared,
                 "Edit the prompt",
                 moves.edit_key(attempt.id),
-                on_change=moves.edit,
-                args=(shared, attempt.id),
+                moves.edit,
+                (shared, attempt.id),
             )
             parts.render_ask(shared, "Generate Image", moves.generate_edited, "Mod+Enter")
     if change.open:
@@ -88,9 +87,10 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 persist_state="session",
             )
             parts.render_ask(shared, "Change Picture", moves.change, "Mod+Enter")
-    if own.open:
-        with own:
-            page.render_references(shared)
+    for tab in own:
+        if tab.open:
+            with tab:
+                page.render_references(shared)
 
 
 def render_strip(shared: Store) -> None:

@@ -1,7 +1,7 @@
 """The actors: a clean environment, an Images API server, the app, and a browser."""
 
 import os
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +26,19 @@ SETTINGS = (
     "IMAGE_CONCURRENCY",
     "IMAGE_TIMEOUT",
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a browser, and put them last.
+
+    So the quick tests tell first. And once Playwright runs, it keeps its event loop running in this
+    thread until the end of the session: no later test could run one of its own.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +77,12 @@ class RunningApp:
 def run_app(
     log: Path, script: str = "app.py", folder: Path | str = ROOT, **environment: str
 ) -> Iterator[RunningApp]:
-    """Start the app as the README says, on a free port, and stop it in the end.
+    """Start the app as the README says, and stop it in the end.
 
     `script` is another page to be started in its place, and `folder` another copy of the project.
+    The app takes a port from the system and says in its log which: none that is free now and taken
+    by another one when the app is there.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true"]
     with log.open("wb") as out:
@@ -78,27 +90,29 @@ def run_app(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=clean | environment | {"STREAMLIT_SERVER_PORT": str(port)},
+            env=clean | environment | {"STREAMLIT_SERVER_PORT": "0"},
             stdout=out,
             stderr=subprocess.STDOUT,
         )
         try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_until_healthy(address, log)
-            yield RunningApp(address, process, log, began)
+            yield RunningApp(_address_once_healthy(process, log), process, log, began)
         finally:
             process.terminate()
-            process.wait(10)
+            try:
+                process.wait(10)
+            finally:
+                process.kill()
 
 
-def _wait_until_healthy(address: str, log: Path) -> None:
+def _address_once_healthy(process: subprocess.Popen[bytes], log: Path) -> str:
     until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.01)
+    while time.monotonic() < until and process.poll() is None:
+        told = re.search(r"URL: (http://127\.0\.0\.1:\d+)\s", log.read_text())
+        if told:
+            # The socket listens by then: the request waits until the app answers.
+            with urllib.request.urlopen(f"{told[1]}/_stcore/health", timeout=60):
+                return told[1]
+        time.sleep(0.01)
     raise AssertionError(f"The app did not start:\n{log.read_text()}")
 
 
@@ -119,9 +133,8 @@ def api_app(
         yield app
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    # Not for the whole session: while Playwright runs, no test can run an event loop of its own.
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
 

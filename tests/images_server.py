@@ -95,8 +95,12 @@ class ImagesServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes the app and the SDK ask this server."""
-        return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-test-secret"}
+        """What makes the app and the SDK ask this server, and the app ask it for drafts."""
+        return {
+            "OPENAI_BASE_URL": self.url,
+            "OPENAI_API_KEY": "sk-test-secret",
+            "IMAGE_STREAM": "on",
+        }
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()

@@ -3,15 +3,15 @@
 Each answer goes over a real socket and through the real SDK, for generations and for edits.
 """
 
-import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+import textwrap
+from collections.abc import Callable, Hashable, Iterator
 
 import pytest
+from cachetools import TTLCache
 
-from flow import create_generation_flow
+from tests.calls import OWNER, PENDING, ask, failed, kept, made, sent, wish
 from tests.images_server import (
     USAGE,
     Answer,
@@ -25,13 +25,11 @@ from tests.images_server import (
     plain,
     stream,
 )
-from utils.images import api as image_api
-from utils.images.api import ImageRequest, request_picture
-from utils.images.errors import ImageError, Problem
-from utils.images.pictures import Picture, check_picture
-from utils.jobs.table import Jobs
-from utils.review import moves as state
-from utils.settings import choose_engine, get_settings
+from utils import images
+from utils.images import api
+from utils.jobs.outcomes import Problem
+from utils.jobs.table import Jobs, watch
+from utils.settings import get_settings
 
 STREAM = Head(content_type="text/event-stream")
 HTML = Head(content_type="text/html")
@@ -60,6 +58,16 @@ def completed(verb: str, image: str = END, **fields: object) -> bytes:
 def refusal(status: int, name: str) -> Answer:
     message = f"Unknown parameter: '{name}'."
     return json_answer({"error": {"message": message, "param": name, "code": None}}, status)
+
+
+def untyped(verb: str, kind: str = "completed", image: str = END) -> bytes:
+    """An event that has its type in the `event:` line alone."""
+    return f'event: image_{verb}.{kind}\ndata: {{"b64_json": "{image}"}}\n\n'.encode()
+
+
+BODY = json.dumps({"created": 1, "data": [{"b64_json": END}], "usage": USAGE}).encode()
+PNG = base64.b64decode(END)
+WRAPPED = "\r\n".join(textwrap.wrap(END, 76))
 
 
 # What is sent, and how it must end: 'picture' or the kind of problem, and after how many calls.
@@ -105,6 +113,104 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         "picture",
         1,
     ),
+    "stream with the type in the event's line": (
+        lambda verb: [[STREAM, untyped(verb)]],
+        "picture",
+        1,
+    ),
+    "stream with an untyped draft": (
+        lambda verb: [
+            [
+                STREAM,
+                data({"b64_json": picture(), "partial_image_index": 0}),
+                untyped(verb, "partial_image", picture()),
+                untyped(verb),
+            ]
+        ],
+        "picture",
+        1,
+    ),
+    "stream with a plain answer": (
+        streamed(b"data: " + BODY + b"\n\n", b"data: [DONE]\n\n"),
+        "picture",
+        1,
+    ),
+    "stream with a plain answer in a named event": (
+        streamed(b"event: message\ndata: " + BODY + b"\n\n"),
+        "picture",
+        1,
+    ),
+    "stream with an event of a new name": (
+        streamed(data({"type": "image.done", "item": {"b64_json": END}})),
+        "picture",
+        1,
+    ),
+    "stream with a byte order mark": (
+        lambda verb: [[STREAM, b"\xef\xbb\xbf", completed(verb)]],
+        "picture",
+        1,
+    ),
+    "stream without blank lines": (
+        lambda verb: [
+            [
+                STREAM,
+                event("partial_image", picture(), verb).rstrip() + b"\n",
+                completed(verb).rstrip() + b"\n",
+            ]
+        ],
+        "picture",
+        1,
+    ),
+    "stream without blank lines or names": (
+        lambda verb: [
+            [
+                STREAM,
+                data({"type": f"image_{verb}.partial_image", "b64_json": picture()}).rstrip(),
+                b"\n",
+                data({"type": f"image_{verb}.completed", "b64_json": END}).rstrip(),
+            ]
+        ],
+        "picture",
+        1,
+    ),
+    "stream with a broken picture of a new name": (
+        lambda verb: [
+            [STREAM, data({"type": "image.preview", "b64_json": "broken"}), completed(verb)]
+        ],
+        "picture",
+        1,
+    ),
+    "stream that is called JSON": (
+        lambda verb: [[Head(), completed(verb)]],
+        "picture",
+        1,
+    ),
+    "JSON that is called a stream": (streamed(BODY), "picture", 1),
+    "JSON that is called a stream, on many lines": (
+        streamed(json.dumps(json.loads(BODY), indent=1).encode()),
+        "picture",
+        1,
+    ),
+    "JSON with a byte order mark": (always([Head(), b"\xef\xbb\xbf" + BODY]), "picture", 1),
+    "JSON on a line for each event": (
+        lambda verb: [
+            [
+                Head(content_type="application/x-ndjson"),
+                json.dumps({"type": "draft.partial_image", "b64_json": picture()}).encode(),
+                b"\n" + json.dumps({"type": "done", "b64_json": END}).encode(),
+            ]
+        ],
+        "picture",
+        1,
+    ),
+    "a list without more": (always(json_answer([{"b64_json": END}])), "picture", 1),
+    "a picture without more": (always([Head(content_type="image/png"), PNG]), "picture", 1),
+    "base64 in lines": (always(json_answer({"data": [{"b64_json": WRAPPED}]})), "picture", 1),
+    "base64 without padding": (
+        always(json_answer({"data": [{"b64_json": END.rstrip("=")}]})),
+        "picture",
+        1,
+    ),
     "plain JSON": (always(plain(END)), "picture", 1),
     "plain JSON without usage": (
         always(json_answer({"data": [{"b64_json": END}]})),
@@ -142,7 +248,56 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         2,
     ),
     "background is refused in words": (
-        lambda verb: [json_answer({"error": "background is unknown"}, 400), plain(END)],
+        lambda verb: [json_answer({"error": "Unknown field 'background'"}, 400), plain(END)],
+        "picture",
+        2,
+    ),
+    "transparency is refused": (
+        lambda verb: [
+            json_answer(
+                {
+                    "error": {
+                        "message": "For model X, transparent background is not supported.",
+                        "type": "invalid_request_error",
+                        "param": "background",
+                        "code": None,
+                    }
+                },
+                400,
+            ),
+            plain(END),
+        ],
+        "picture",
+        2,
+    ),
+    "a setting is refused by LiteLLM": (
+        lambda verb: [
+            error(400, "400", "litellm.UnsupportedParamsError: not supported: ['quality', 'size']"),
+            error(400, "400", "litellm.UnsupportedParamsError: not supported: ['size']"),
+            plain(END),
+        ],
+        "picture",
+        3,
+    ),
+    "a setting is named without quotes": (
+        always(json_answer({"error": "background is unknown"}, 400)),
+        "parameter",
+        1,
+    ),
+    "an unverified organization may not stream": (
+        lambda verb: [
+            json_answer(
+                {
+                    "error": {
+                        "message": "Your organization must be verified to stream this model.",
+                        "param": "stream",
+                        "code": "unsupported_value",
+                    }
+                },
+                400,
+            ),
+            plain(END),
+        ],
         "picture",
         2,
     ),
@@ -151,7 +306,7 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         "picture",
         3,
     ),
-    "stream that ends with no picture": (streamed(), "cut off", 1),
+    "stream that ends with no picture": (streamed(), "no picture", 1),
     "stream that is cut": (streamed(b'data: {"type": "image_', Drop()), "cut off", 1),
     "stream with an error": (
         streamed(data({"type": "error", "error": {"code": "server_error"}})),
@@ -230,6 +385,19 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
     "unknown model": (always(error(404, "model_not_found")), "model", 1),
     "no such address": (always([Head(404, "text/html"), b"<html>404</html>"]), "address", 1),
     "method not allowed": (always(json_answer({"detail": "Not Allowed"}, 405)), "address", 1),
+    "gateway timeout": (always([Head(504, "text/html"), b"<html>"]), "too slow", 1),
+    "no credit": (always(error(402, None)), "quota", 1),
+    "LiteLLM cools down": (
+        always(error(429, "429", "No deployments available. Try again in 0 seconds.")),
+        "rate limit",
+        1,
+    ),
+    "LiteLLM's wrong key": (
+        always(json_answer({"error": {"message": "x", "type": "no_db_connection"}}, 400)),
+        "key",
+        1,
+    ),
+    "come back later": (always(error(429, None, retry_after="7200")), "rate limit", 1),
     "too large": (always([Head(413, "text/html"), b"<html>nginx</html>"]), "too large", 1),
     "timeout": (always(error(408, None)), "busy", 1),
     "conflict": (always(json_answer({"detail": "busy"}, 409)), "busy", 1),
@@ -237,20 +405,41 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
     "rate limit without a word": (always([Head(429)]), "rate limit", 1),
     "server error": (always(error(500, "server_error")), "server", 1),
     "gateway error": (always([Head(502, "text/html"), b"<html>Bad gateway</html>"]), "server", 1),
-    "overloaded": (always(json_answer({"error": "text"}, 503)), "server", 1),
-    "dropped connection": (always([Drop()]), "connection", 1),
+    "overloaded": (always(json_answer({"error": "text"}, 503)), "overloaded", 1),
+    "dropped connection": (always([Drop()]), "cut off", 1),
     "teapot": (always(json_answer({"error": {"message": "sk-no"}}, 418)), "unknown", 1),
 }
 
 assert len(ANSWERS) >= 40
 
 
+# What is tried again by itself; all else that may have been billed is left to the person.
+TRIED_AGAIN = {
+    "stream that is cut",
+    "stream with an error",
+    "timeout",
+    "conflict",
+    "rate limit",
+    "rate limit without a word",
+    "LiteLLM cools down",
+    "server error",
+    "gateway error",
+    "overloaded",
+    "dropped connection",
+}
+UNBILLED = {
+    *("parameter", "refused", "key", "unverified", "forbidden", "model", "address", "too large"),
+    *("quota", "rate limit", "busy", "overloaded"),
+}
+FAILING = [name for name, case in ANSWERS.items() if case[1] != "picture"]
+
+
 @pytest.fixture(autouse=True)
 def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", images_server.url)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-secret")
+    for name, value in images_server.environment.items():
+        monkeypatch.setenv(name, value)
     get_settings.cache_clear()
-    image_api._refused.clear()
+    api._refused.clear()
 
 
 @pytest.mark.parametrize("verb", ["generation", "edit"])
@@ -259,21 +448,31 @@ def test_each_answer_ends_as_it_should(images_server: ImagesServer, name: str, v
     build, expected, calls = ANSWERS[name]
     answers = build(verb)
     images_server.script(*answers, then=answers[-1])
-    images_server.pages["/content"] = [Head(), base64.b64decode(END)]
-    images = (base64.b64decode(picture("to be changed")),) if verb == "edit" else ()
-    request = ImageRequest("request-1", "a fox", choose_engine(), OPTIONS, images)
-    try:
-        outcome: Picture | Problem = asyncio.run(request_picture(request, lambda image: None))
-    except ImageError as exc:
-        outcome = exc.problem
+    images_server.pages["/content"] = [Head(), PNG]
+    sources = (base64.b64decode(picture("to be changed")),) if verb == "edit" else ()
+    outcome = ask(wish(options=OPTIONS, sources=sources))
     assert len(images_server.calls) == calls
-    path = "/v1/images/edits" if images else "/v1/images/generations"
+    path = "/v1/images/edits" if sources else "/v1/images/generations"
     assert {call.path for call in images_server.calls} == {path}
-    if isinstance(outcome, Picture):
+    if isinstance(outcome, images.Picture):
         assert expected == "picture"
         return
     assert outcome.kind == expected
     assert_can_be_read(outcome.sentence)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, (build, kind, calls) in ANSWERS.items()
+        if kind == "picture" and "JPEG" not in name and "WebP" not in name
+    ],
+)
+def test_each_picture_is_the_one_that_was_meant(images_server: ImagesServer, name: str) -> None:
+    images_server.script(*ANSWERS[name][0]("generation"))
+    images_server.pages["/content"] = [Head(), PNG]
+    assert kept(made(wish(options=OPTIONS))) == PNG
 
 
 def assert_can_be_read(sentence: str) -> None:
@@ -285,85 +484,140 @@ def assert_can_be_read(sentence: str) -> None:
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def jobs() -> Iterator[Jobs]:
     table = Jobs()
-    monkeypatch.setattr("nodes.jobs", table)
-    monkeypatch.setattr("utils.jobs.table._pause", lambda news, first_wait: 0.0)
     yield table
     table.stop()
 
 
-@pytest.mark.usefixtures("jobs")
-@pytest.mark.parametrize("name", [name for name, case in ANSWERS.items() if case[1] != "picture"])
-def test_a_failure_keeps_prompt_settings_and_pictures(
-    images_server: ImagesServer, name: str
-) -> None:
-    build, kind, _ = ANSWERS[name]
-    images_server.script(then=build("generation")[-1])
-    shared: dict[str, Any] = {}
-    state.begin(shared, {}, lambda job: True)
-    shared.update(task_input="a fox", quality="low")
-    state.generate(shared, shared["click_id"])
-    state.receive_picture(
-        shared, shared["pending"]["waiting"][0], check_picture(picture()), "model"
-    )
-    before = dict(shared)
-    state.regenerate(shared, shared["click_id"])
-    create_generation_flow().run(shared)
-    changed = {key for key in shared if shared[key] != before[key]}
-    assert changed <= {"error_message", "error_request_id", "click_id"}
-    assert_can_be_read(shared["error_message"])
-    lasting = ("cut off", "server", "rate limit", "busy", "connection")
-    assert len(images_server.calls) == (3 if kind in lasting else 1)
+@pytest.mark.parametrize("name", FAILING)
+def test_only_what_helps_is_tried_again(images_server: ImagesServer, jobs: Jobs, name: str) -> None:
+    images_server.script(then=ANSWERS[name][0]("generation")[-1])
+    call = images.make(PENDING, wish(options=OPTIONS), "", OWNER)
+    job = jobs.join(PENDING, call, tries=3)
+    for _ in watch([job]):
+        pass
+    assert isinstance(job.news.outcome, Problem)
+    assert_can_be_read(job.news.outcome.sentence)
+    assert len(images_server.calls) == (3 if name in TRIED_AGAIN else 1)
 
 
-def ask(**options: str) -> Picture:
-    request = ImageRequest("request-1", "a fox", choose_engine(), options)
-    return asyncio.run(request_picture(request, lambda image: None))
+@pytest.mark.parametrize("name", FAILING)
+def test_whatever_may_have_been_billed_says_so(images_server: ImagesServer, name: str) -> None:
+    images_server.script(then=ANSWERS[name][0]("generation")[-1])
+    problem = failed(wish(options=OPTIONS))
+    assert problem.billed == ("billed" in problem.sentence)
+    assert problem.billed == (problem.kind not in UNBILLED and name != "teapot")
 
 
 def test_what_a_server_has_refused_is_not_sent_again_and_the_person_is_told(
     images_server: ImagesServer,
 ) -> None:
     images_server.script(refusal(400, "quality"), refusal(400, "stream"), then=plain(END))
-    assert ask(quality="high", size="1024x1024").refused == ("quality",)
-    assert ask(quality="high").refused == ("quality",)
-    sent = [sorted(call.wish.keys() - {"prompt", "model"}) for call in images_server.calls]
-    assert sent == [
+    assert made(wish(quality="high", size="1024x1024")).refused == ("quality",)
+    assert made(wish(quality="high")).refused == ("quality",)
+    assert [sorted(sent(call)) for call in images_server.calls] == [
         ["partial_images", "quality", "size", "stream"],
         ["partial_images", "size", "stream"],
         ["size"],
         [],
     ]
-    assert ask(quality="low").refused == ()
-    assert images_server.calls[-1].wish["quality"] == "low"
+    assert made(wish(quality="low")).refused == ()
+    assert sent(images_server.calls[-1])["quality"] == "low"
+
+
+def test_what_was_refused_is_sent_again_after_an_hour(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = [0.0]
+    assert api.REMEMBERED_SECONDS == 3600
+    memory: TTLCache[Hashable, bool] = TTLCache(9, 1, timer=lambda: hours[0])
+    monkeypatch.setattr(api, "_refused", memory)
+    images_server.script(refusal(400, "quality"), then=plain(END))
+    made(wish(quality="high"))
+    for hours[0] in (0.4, 0.8):
+        made(wish(quality="high"))
+        assert "quality" not in sent(images_server.calls[-1])
+    hours[0] = 1.1
+    assert made(wish(quality="high")).refused == ()
+    assert sent(images_server.calls[-1])["quality"] == "high"
+
+
+def test_what_seemed_refused_is_remembered_only_once_the_call_has_worked_without_it(
+    images_server: ImagesServer,
+) -> None:
+    images_server.script(refusal(400, "quality"), error(401, None), then=plain(END))
+    assert failed(wish(quality="high")).kind == "key"
+    assert made(wish(quality="high")).refused == ()
+    assert sent(images_server.calls[-1])["quality"] == "high"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Bad prompt: 'stream' of 'quality', no 'background'",
+        "Bad prompt: stream of quality, no background",
+        "Bad request {'prompt': \"stream of 'quality', no background\", 'quality': 'high'}",
+    ],
+)
+def test_the_words_of_a_prompt_take_no_setting_away(
+    images_server: ImagesServer, message: str
+) -> None:
+    images_server.script(error(400, None, message), then=plain(END))
+    prompt = "stream of 'quality', no background"
+    assert failed(wish(prompt, quality="high", background="opaque")).kind == "parameter"
+    assert made(wish(quality="high", background="opaque")).refused == ()
+    assert len(images_server.calls) == 2
+    assert len(sent(images_server.calls[-1])) == 4
 
 
 def test_another_model_of_the_server_is_asked_afresh(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images_server.script(refusal(400, "quality"), then=plain(END))
-    ask(quality="high")
+    made(wish(quality="high"))
     monkeypatch.setenv("OPENAI_IMAGE_MODEL", "another")
     get_settings.cache_clear()
-    assert ask(quality="high").refused == ()
-    assert images_server.calls[-1].wish["quality"] == "high"
+    assert made(wish(quality="high")).refused == ()
+    assert sent(images_server.calls[-1])["quality"] == "high"
+
+
+def test_another_key_is_asked_afresh(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images_server.script(refusal(400, "stream"), then=plain(END))
+    made(wish())
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+    get_settings.cache_clear()
+    made(wish())
+    assert sent(images_server.calls[-1])["stream"] is True
 
 
 def test_a_parameter_that_was_not_sent_is_not_asked_without(images_server: ImagesServer) -> None:
     images_server.script(then=refusal(400, "size"))
-    with pytest.raises(ImageError):
-        ask()
+    assert failed(wish()).kind == "parameter"
     assert len(images_server.calls) == 1
 
 
 def test_an_edit_sends_the_pictures_own_bytes(images_server: ImagesServer) -> None:
     one, two = (base64.b64decode(picture(words, image_format="WEBP")) for words in ("one", "two"))
     images_server.script(then=stream(END))
-    for images, fields in (((one,), [b'name="image"']), ((one, two), [b'name="image[]"'] * 2)):
-        request = ImageRequest("request-1", "night", choose_engine(), {"size": "auto"}, images)
-        asyncio.run(request_picture(request, lambda image: None))
+    for sources, fields in (((one,), [b'name="image"']), ((one, two), [b'name="image[]"'] * 2)):
+        made(wish("night", sources=sources, size="1024x1024"))
         body = images_server.calls[-1].body
-        assert all(image in body for image in images)
-        assert all(field in body for field in fields)
+        assert all(source in body for source in sources)
+        assert all(body.count(field) == len(fields) for field in fields)
         assert b"image/webp" in body
+        assert b'name="size"\r\n\r\n1024x1024' in body
+
+
+@pytest.mark.parametrize("setting", ["auto", "off"])
+def test_a_server_that_nobody_knows_is_not_asked_for_a_stream(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """As a LiteLLM proxy answers: a stream with an error, after the model has been paid."""
+    monkeypatch.setenv("IMAGE_STREAM", setting)
+    get_settings.cache_clear()
+    images_server.script(then=plain(END))
+    made(wish(quality="low"))
+    assert [dict(sent(call)) for call in images_server.calls] == [{"quality": "low"}]

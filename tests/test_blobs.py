@@ -107,6 +107,14 @@ def test_what_is_larger_than_a_share_has_no_room(blobs: Blobs) -> None:
     assert blobs.weight == SHARE
 
 
+def test_whether_there_is_room_that_pushes_out_nothing(blobs: Blobs) -> None:
+    assert blobs.has_room("a", SHARE)
+    assert not blobs.has_room("a", SHARE + 1)
+    fill(blobs, "a", 1)
+    assert blobs.has_room("a", 60)
+    assert not blobs.has_room("a", 61)
+
+
 def test_smaller_versions_weigh_too(blobs: Blobs) -> None:
     name = blobs.put("a", b"x" * 10, thumbnail=b"y" * 30)
     assert blobs.weight == 40

@@ -2,15 +2,17 @@ import asyncio
 import base64
 import io
 import json
+import threading
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 from openai.types import ImagesResponse
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from tests.images_server import picture
+from utils.demo import engine
 from utils.demo.engine import NOTICE, DemoTransport
 
 SMALL = "128x96"
@@ -120,6 +122,32 @@ def test_an_edit_of_a_foreign_picture_changes_it() -> None:
     assert brightness(night) < brightness(source)
 
 
+@pytest.mark.parametrize("seed", ["none", "-1", "1.5", "", "9" * 5000, "²"])
+def test_a_seed_that_another_program_wrote_is_none_of_ours(seed: str) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Seed", seed)
+    out = io.BytesIO()
+    opened(base64.b64decode(picture("sunny"))).save(out, "PNG", pnginfo=info)
+    night = first_picture(edit(out.getvalue(), prompt="make it night"))
+    assert brightness(night) < brightness(out.getvalue())
+
+
+def test_a_large_edit_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forms are parsed, and pictures unpacked, while the loop goes on with the other jobs."""
+    threads: list[threading.Thread] = []
+    for name in ("_read_form", "_drawing"):
+        real = getattr(engine, name)
+
+        def noted(*args: Any, real: Any = real) -> Any:
+            threads.append(threading.current_thread())
+            return real(*args)
+
+        monkeypatch.setattr(engine, name, noted)
+    first_picture(edit(base64.b64decode(picture()), prompt="fog"))
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+
+
 def test_an_edit_streams_too() -> None:
     async def stream() -> list[str]:
         source = base64.b64decode(picture())
@@ -141,6 +169,9 @@ def test_a_size_that_cannot_be_painted_is_refused_by_name(size: str) -> None:
 def test_what_is_no_format_or_no_image_is_refused_by_name() -> None:
     with pytest.raises(openai.BadRequestError) as refusal:
         generate(prompt="sea", output_format="gif")
+    assert refusal.value.param == "output_format"
+    with pytest.raises(openai.BadRequestError) as refusal:
+        generate(prompt="sea", output_format="gif", stream=True)
     assert refusal.value.param == "output_format"
     with pytest.raises(openai.BadRequestError) as refusal:
         edit(b"no picture", prompt="night")

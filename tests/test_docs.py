@@ -4,8 +4,10 @@ from pathlib import Path
 
 from streamlit.config import get_config_options
 
+import screens
+from tests import diagram
 from tests.states import BACKGROUNDS
-from utils.review import moves as state
+from utils.review.store import DEFAULTS, STAGES
 from utils.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -14,13 +16,45 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_design_lists_the_keys_of_the_shared_store() -> None:
     data = (ROOT / "docs/design.md").read_text().split("## Data")[1].split("## Nodes")[0]
-    assert re.findall(r"^\| `(\w+)` \|", data, re.MULTILINE) == list(state.DEFAULTS)
+    assert re.findall(r"^\| `(\w+)` \|", data, re.MULTILINE) == list(DEFAULTS)
 
 
 def test_the_design_lists_the_modules() -> None:
-    table = (ROOT / "docs/design.md").read_text().split("## Utilities")[1].split("## Data")[0]
-    modules = {path.name for path in (ROOT / "utils").glob("*.py")} - {"__init__.py"}
-    assert set(re.findall(r"^\| `(\w+\.py)` \|", table, re.MULTILINE)) == modules
+    table = (ROOT / "docs/design.md").read_text().split("## Modules")[1].split("## Data")[0]
+    modules = {str(path.relative_to(ROOT / "utils")) for path in ROOT.glob("utils/**/*.py")}
+    listed = re.findall(r"^\| `([\w/]+\.py)` \|", table, re.MULTILINE)
+    assert set(listed) == {name for name in modules if not name.endswith("__init__.py")}
+
+
+def test_the_drawings_in_the_documents_are_the_flow_as_it_is_wired() -> None:
+    for document in diagram.DOCUMENTS:
+        assert diagram.drawing_in(document) == diagram.draw()
+
+
+def test_every_stage_has_a_screen_of_its_name() -> None:
+    assert {stage for stage in STAGES if hasattr(screens, stage)} == set(STAGES)
+
+
+# Each room imports those before it alone; the pictures start the demo engine when it is asked.
+ROOMS = ("settings", "jobs", "review", "images", "demo")
+
+
+def test_nothing_imports_upwards_and_the_pattern_knows_no_pictures() -> None:
+    for place, room in enumerate(ROOMS):
+        files = [*ROOT.glob(f"utils/{room}/*.py"), *ROOT.glob(f"utils/{room}.py")]
+        text = "".join(file.read_text() for file in files)
+        used = set(re.findall(r"^ *(?:from|import) utils\.(\w+)", text, re.MULTILINE))
+        used |= set(re.findall(r"^ *from utils import (\w+)", text, re.MULTILINE))
+        assert used <= {*ROOMS[: place + 1], *["demo"] * (room == "images")}, room
+        assert not re.findall(r"^ *(?:from|import) (?:nodes|flow|screens|app)", text, re.MULTILINE)
+        if room in ("jobs", "review"):
+            assert "streamlit" not in re.sub(r'"""[\s\S]*?"""|#.*', "", text)
+
+
+def test_no_streamlit_in_nodes_flow_or_the_api() -> None:
+    for name in ("nodes", "flow", "utils/images/api", "utils/images/events", "utils/settings"):
+        text = (ROOT / f"{name}.py").read_text()
+        assert not re.search(r"^(?:from|import) streamlit", text, re.MULTILINE), name
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
@@ -47,7 +81,7 @@ def test_variables_of_the_readme_are_settings_of_the_app_or_of_streamlit() -> No
     for option in get_config_options():
         words = re.sub(r"([a-z])([A-Z])", r"\1_\2", option).replace(".", "_")
         known.add(f"STREAMLIT_{words.upper()}")
-    used = set(re.findall(r"\b((?:OPENAI|IMAGE|STREAMLIT)_[A-Z_]+)", README))
+    used = set(re.findall(r"\b((?:OPENAI|IMAGE|PICTURE|STREAMLIT)_[A-Z_]+)", README))
     assert used
     assert used <= known
 

@@ -1,18 +1,26 @@
 """The steps of docs/extending.md, taken one by one on a copy of the project."""
 
+import filecmp
 import re
 import shutil
 import subprocess
 import sys
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import ROOT, run_app
-from tests.studio import button, expect_screen, generate, open_app
+from tests.images_server import ImagesServer, json_answer
+from tests.studio import (
+    button,
+    choose,
+    expect_screen,
+    expect_settled,
+    generate,
+    open_app,
+    prompt_box,
+)
 
 PAGE = (ROOT / "docs/extending.md").read_text()
 
@@ -32,7 +40,7 @@ def project(tmp_path: Path) -> Path:
         "requirements.txt",
     ):
         shutil.copy(ROOT / name, copy)
-    for name in ("utils", "assets", "docs", "tests", ".streamlit", ".github"):
+    for name in ("screens", "utils", "assets", "docs", "tests", ".streamlit", ".github"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for document in ROOT.glob("*.md"):
         shutil.copy(document, copy)
@@ -40,24 +48,30 @@ def project(tmp_path: Path) -> Path:
 
 
 def follow(heading: str, project: Path) -> None:
-    """Take each step under `heading`; the text before it names the file."""
+    """Take each step under `heading`; the text before it names the file.
+
+    A diff changes a file, and a block of Python is a whole one.
+    """
     section = PAGE.split(f"\n## {heading}")[1].split("\n## ")[0]
-    *steps, _ = re.split(r"(?<=\n```\n)", section)
     name = ""
-    for step in steps:
-        text, diff = step.split("```diff\n")
+    for text, language, block in re.findall(
+        r"(.*?)```(diff|python)\n(.*?)```\n", section, re.DOTALL
+    ):
         name = (re.findall(r"`([\w/]+\.(?:py|md))`", text) or [name])[-1]
-        change(project / name, diff.removesuffix("```\n").splitlines())
+        if language == "python":
+            (project / name).parent.mkdir(exist_ok=True)
+            (project / name).write_text(block)
+        else:
+            change(project / name, block.splitlines())
 
 
 def change(file: Path, diff: list[str]) -> None:
-    """Put the new lines in the place of the old ones, or at the end where there are no old ones."""
-    before = "".join(f"{line[1:]}\n" for line in diff if line[0] in " -")
-    after = "".join(f"{line[1:]}\n" for line in diff if line[0] in " +")
-    text = file.read_text() if file.exists() else ""
-    if before:
-        assert text.count(before) == 1, f"{before!r} is in {file.name} {text.count(before)} times"
-    file.write_text(text.replace(before, after) if before else text + after)
+    """Put the new lines in the place of the old ones."""
+    before = "".join(f"{line[1:]}\n" for line in diff if not line.startswith("+"))
+    after = "".join(f"{line[1:]}\n" for line in diff if not line.startswith("-"))
+    text = file.read_text()
+    assert text.count(before) == 1, f"{before!r} is in {file.name} {text.count(before)} times"
+    file.write_text(text.replace(before, after))
 
 
 def check(project: Path) -> None:
@@ -74,34 +88,80 @@ def check(project: Path) -> None:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_a_step_after_approval_is_added_as_the_page_says(
+def test_a_text_engine_takes_the_place_of_pictures_and_every_guarantee_holds(
     page: Page, project: Path, tmp_path: Path
 ) -> None:
-    follow("Add a step", project)
+    follow("A text engine", project)
+    for file in (ROOT / "flow.py", *ROOT.glob("utils/jobs/*.py"), *ROOT.glob("utils/review/*.py")):
+        assert filecmp.cmp(file, project / file.relative_to(ROOT), shallow=False)
     check(project)
     with run_app(tmp_path / "log", folder=project) as app:
         open_app(page, app)
-        generate(page, "a lighthouse")
+        prompt_box(page).fill("**a fox**")
+        button(page, "Generate Image").dblclick()
+        draft = re.compile(r"^It begins with \*\*a fox\*\*\.( Nobody .* \*\*a fox\*\*\.)?$")
+        expect(page.get_by_text(draft)).to_be_visible()
+        page.reload()
+        expect_screen(page, "2. Review Generated Image")
+        expect_settled(page)
+        expect(page.get_by_text("And yet, here is **a fox**.")).to_be_visible()
+        expect(page.get_by_role("radio")).to_have_count(1)
+        button(page, "Regenerate").click()
+        button(page, "Cancel").click()
+        expect(page.get_by_text("Cancelled")).to_be_visible()
+        choose(page, "Tone", "loud")
+        button(page, "Regenerate").click()
+        expect(page.get_by_role("radio")).to_have_count(2)
+        expect(page.get_by_text("AND YET, HERE IS **A FOX**.")).to_be_visible()
         button(page, "Approve").click()
         expect_screen(page, "3. Final Result")
         with page.expect_download() as download:
-            button(page, "Download 2x").click()
-        enlarged = Image.open(BytesIO(Path(download.value.path()).read_bytes()))
-        assert enlarged.size == (2048, 2048)
-        page.reload()
-        expect(button(page, "Download 2x")).to_be_visible()
+            button(page, "Download TXT").click()
+        assert "HERE IS **A FOX**" in Path(download.value.path()).read_text()
 
 
-def test_an_engine_is_added_as_the_page_says(page: Page, project: Path, tmp_path: Path) -> None:
-    follow("Add an engine", project)
+def test_a_second_person_signs_or_declines_while_others_pictures_go_on(
+    browser: Browser, project: Path, tmp_path: Path
+) -> None:
+    follow("A sign-off by a second person", project)
+    subprocess.run([sys.executable, "-m", "tests.diagram"], cwd=project, check=True)
     check(project)
-    with run_app(tmp_path / "log", folder=project) as app:
+    with run_app(tmp_path / "log", folder=project, IMAGE_CONCURRENCY="1") as app:
+        author, other, second = (browser.new_page() for _ in range(3))
+        open_app(author, app)
+        generate(author, "a lighthouse")
+        expect_screen(author, "2. Review Generated Image")
+        button(author, "Approve").click()
+        expect_screen(author, "3. Waiting for a Signature")
+        open_app(other, app)
+        generate(other, "a city")
+        expect_screen(other, "2. Review Generated Image")
+        author.reload()
+        expect(author.get_by_text("Waiting for an answer")).to_be_visible()
+        open_app(second, app)
+        button(second, "Decline").click()
+        expect_screen(author, "2. Review Generated Image")
+        button(author, "Approve").click()
+        expect_screen(author, "3. Waiting for a Signature")
+        second.reload()
+        button(second, "Sign").click()
+        expect_screen(author, "4. Final Result")
+        expect(button(author, "Download PNG")).to_be_visible()
+
+
+def test_one_more_setting_takes_two_places(
+    page: Page, project: Path, tmp_path: Path, images_server: ImagesServer
+) -> None:
+    follow("One more setting", project)
+    check(project)
+    refusal = {"message": "Unknown parameter.", "param": "complexity", "type": "invalid_request"}
+    images_server.script(json_answer({"error": refusal}, 400))
+    with run_app(tmp_path / "log", folder=project, **images_server.environment) as app:
         open_app(page, app)
-        expect(page.get_by_text("Swatch engine")).to_be_visible()
-        generate(page, "teal")
+        choose(page, "Complexity", "low")
+        generate(page, "a fox")
         expect_screen(page, "2. Review Generated Image")
-        with page.expect_download() as download:
-            button(page, "Download PNG").click()
-        colours = Image.open(BytesIO(Path(download.value.path()).read_bytes())).getcolors()
-        assert colours is not None
-        assert len(colours) == 1
+        expect(page.get_by_text("would not take the complexity")).to_be_visible()
+    first, second = images_server.calls
+    assert first.wish["complexity"] == "low"
+    assert "complexity" not in second.wish

@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import socket
 from typing import Any
 
+import httpx2
 import pytest
 
+from tests.calls import ask, failed, kept, made, wish
 from tests.images_server import (
     Answer,
     Gate,
@@ -15,28 +18,19 @@ from tests.images_server import (
     json_answer,
     picture,
 )
-from utils.images.api import ImageRequest, request_picture
-from utils.images.errors import ImageError, Problem
-from utils.images.pictures import Picture
-from utils.settings import choose_engine, get_settings
+from utils.images.fetch import fetch_picture
+from utils.jobs.outcomes import FailedError, Problem
+from utils.settings import get_settings
 
-IMAGE = picture("fetched")
-PAGE: Answer = [Head(content_type="image/png"), base64.b64decode(IMAGE)]
+IMAGE = base64.b64decode(picture("fetched"))
+PAGE: Answer = [Head(content_type="image/png"), IMAGE]
 
 
 @pytest.fixture(autouse=True)
 def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", images_server.url)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-secret")
+    for name, value in images_server.environment.items():
+        monkeypatch.setenv(name, value)
     get_settings.cache_clear()
-
-
-def ask() -> Picture | Problem:
-    request = ImageRequest("request-1", "a fox", choose_engine())
-    try:
-        return asyncio.run(request_picture(request, lambda image: None))
-    except ImageError as exc:
-        return exc.problem
 
 
 def answer_with(images_server: ImagesServer, url: str, page: Answer = PAGE) -> None:
@@ -52,16 +46,14 @@ def test_an_address_relative_to_the_server_is_fetched_with_the_key(
     images_server: ImagesServer,
 ) -> None:
     answer_with(images_server, "/v1/images/1/content")
-    answer = ask()
-    assert isinstance(answer, Picture)
-    assert answer.image == IMAGE
+    assert kept(made(wish())) == IMAGE
     assert len(images_server.calls) == 1
     assert images_server.fetches[0].headers["authorization"] == "Bearer sk-test-secret"
 
 
 def test_an_absolute_address_at_the_apis_own_origin_is_fetched(images_server: ImagesServer) -> None:
     answer_with(images_server, f"{origin(images_server)}/v1/images/1/content")
-    assert isinstance(ask(), Picture)
+    made(wish())
     host = origin(images_server).removeprefix("http://")
     assert images_server.fetches[0].headers["host"] == host
 
@@ -71,7 +63,7 @@ def test_another_name_of_the_apis_own_address_is_fetched_without_the_key(
 ) -> None:
     url = origin(images_server).replace("127.0.0.1", "localhost")
     answer_with(images_server, f"{url}/v1/images/1/content")
-    assert isinstance(ask(), Picture)
+    made(wish())
     assert "authorization" not in images_server.fetches[0].headers
 
 
@@ -79,9 +71,8 @@ def test_another_server_in_the_private_network_is_refused(images_server: ImagesS
     with ImagesServer() as other:
         answer_with(images_server, f"{origin(other)}/v1/images/1/content")
         other.pages["/v1/images/1/content"] = PAGE
-        problem = ask()
-        assert isinstance(problem, Problem)
-        assert (problem.kind, problem.retry) == ("not fetched", False)
+        problem = failed(wish())
+        assert (problem.kind, problem.retry, problem.billed) == ("not fetched", False, True)
         assert other.fetches == []
 
 
@@ -90,7 +81,7 @@ def test_a_redirect_into_the_private_network_is_refused(images_server: ImagesSer
         elsewhere = f"{origin(other)}/v1/images/1/content"
         redirect: Answer = [Head(302, headers=(("location", elsewhere),))]
         answer_with(images_server, "/v1/images/1/content", redirect)
-        assert isinstance(ask(), Problem)
+        failed(wish())
         assert len(images_server.fetches) == 1
         assert other.fetches == []
 
@@ -101,10 +92,10 @@ def test_a_redirect_at_the_same_server_is_followed_but_not_for_ever(
     redirect: Answer = [Head(302, headers=(("location", "/end"),))]
     answer_with(images_server, "/v1/images/1/content", redirect)
     images_server.pages["/end"] = PAGE
-    assert isinstance(ask(), Picture)
+    made(wish())
     answer_with(images_server, "/v1/images/1/content")
     images_server.pages["/v1/images/1/content"] = [Head(302, headers=(("location", "content"),))]
-    assert isinstance(ask(), Problem)
+    failed(wish())
     assert len(images_server.fetches) == 4
 
 
@@ -126,8 +117,7 @@ def test_a_redirect_at_the_same_server_is_followed_but_not_for_ever(
 )
 def test_an_address_that_leads_astray_is_not_fetched(images_server: ImagesServer, url: str) -> None:
     answer_with(images_server, url)
-    problem = ask()
-    assert isinstance(problem, Problem)
+    problem = failed(wish())
     assert problem.kind in ("not fetched", "no picture")
     assert not problem.retry
     assert images_server.fetches == []
@@ -148,9 +138,8 @@ def test_what_cannot_be_fetched_is_not_asked_for_again(
 ) -> None:
     monkeypatch.setattr("utils.images.fetch.MAX_ANSWER_BYTES", 10_000)
     answer_with(images_server, "/v1/images/1/content", page)
-    problem = ask()
-    assert isinstance(problem, Problem)
-    assert (problem.kind, problem.retry) == (kind, False)
+    problem = failed(wish())
+    assert (problem.kind, problem.retry, problem.billed) == (kind, False, True)
     assert len(images_server.calls) == 1
 
 
@@ -159,16 +148,98 @@ def test_a_fetch_that_brings_nothing_ends_in_time(
 ) -> None:
     monkeypatch.setattr("utils.images.fetch.FETCH_SECONDS", 0.2)
     answer_with(images_server, "/v1/images/1/content", [Head(), Gate()])
-    problem = ask()
-    assert isinstance(problem, Problem)
+    problem = failed(wish())
     assert (problem.kind, problem.retry) == ("not fetched", False)
     assert len(images_server.calls) == 1
 
 
+def test_a_fetch_has_its_own_time_and_not_what_the_answer_left(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utils.images.fetch.FETCH_SECONDS", 0.3)
+    monkeypatch.setenv("IMAGE_TIMEOUT", "0.1")
+    get_settings.cache_clear()
+    answer_with(images_server, "/v1/images/1/content", [Head(), Gate()])
+    assert failed(wish()).kind == "not fetched"
+
+
 @pytest.mark.parametrize("place", ["url", "b64_json"])
 def test_a_data_address_is_read(images_server: ImagesServer, place: str) -> None:
-    item: dict[str, Any] = {place: f"data:image/png;base64,{IMAGE}"}
+    text = base64.b64encode(IMAGE).decode()
+    item: dict[str, Any] = {place: f"data:image/png;base64,{text}"}
     images_server.script(json_answer({"data": [item]}))
-    answer = ask()
-    assert isinstance(answer, Picture)
-    assert answer.image == IMAGE
+    assert kept(made(wish())) == IMAGE
+
+
+def fetch(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str], reached: str
+) -> tuple[bytes | Problem, list[str], list[str]]:
+    """Fetch from a host with these addresses, of which one is `reached`.
+
+    Returns what came, the addresses that were tried, and the names that the server was told.
+    """
+    tried: list[str] = []
+    names: list[str] = []
+
+    def serve(request: httpx2.Request) -> httpx2.Response:
+        tried.append(request.url.host)
+        names.append(f"{request.headers['host']} {request.extensions['sni_hostname']}")
+        if request.url.host != reached:
+            raise httpx2.ConnectError("no way there")
+        return httpx2.Response(200, content=b"picture")
+
+    def resolve(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (address, 443)) for address in addresses]
+
+    async def end() -> bytes:
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(serve))
+        api = "https://images.example/v1"
+        return await fetch_picture("https://files.example/1.png", api, "sk-no", http)
+
+    # asyncio asks the resolver in a thread, and would not do so for itself.
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        return asyncio.run(end()), tried, names
+    except FailedError as exc:
+        return exc.problem, tried, names
+
+
+V6, V4 = "2606:4700:4700::1111", "1.1.1.1"
+
+
+@pytest.mark.parametrize("addresses", [[V6, V4], [V4, V6], [V6, V6, V4]])
+def test_the_addresses_of_a_host_are_tried_in_the_resolvers_order(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    came, tried, names = fetch(monkeypatch, addresses, addresses[-1])
+    assert came == b"picture"
+    assert tried == list(dict.fromkeys(addresses))
+    assert set(names) == {"files.example files.example"}
+
+
+def test_the_first_address_that_is_reached_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetch(monkeypatch, [V6, V4], V6)[:2] == (b"picture", [V6])
+
+
+def test_of_a_hosts_addresses_only_those_that_are_allowed_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("utils.images.fetch._port", lambda url: 443 if "files" in url.host else 1)
+    assert fetch(monkeypatch, ["10.0.0.1", V4, "::1"], V4)[1] == [V4]
+    problem, tried, _ = fetch(monkeypatch, ["10.0.0.1", "::1"], "::1")
+    assert isinstance(problem, Problem)
+    assert tried == []
+
+
+def test_a_host_that_cannot_be_reached_at_all_is_no_cause_for_a_second_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem, tried, _ = fetch(monkeypatch, [V6, V4], "nowhere")
+    assert isinstance(problem, Problem)
+    assert (problem.kind, problem.retry, problem.billed) == ("not fetched", False, True)
+    assert tried == [V6, V4]
+
+
+def test_a_fetch_that_ends_badly_is_read_as_a_problem(images_server: ImagesServer) -> None:
+    answer_with(images_server, "/v1/images/1/content", [])
+    assert isinstance(ask(wish()), Problem)

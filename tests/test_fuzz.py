@@ -10,14 +10,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.calls import OWNER
 from tests.images_server import picture
-from utils.images import api as image_api
-from utils.images.api import ImageRequest, list_models, request_picture
-from utils.images.errors import ImageError
-from utils.images.pictures import Picture
-from utils.settings import Engine
+from utils import images
+from utils.images import api, clients
+from utils.jobs.outcomes import FailedError
+from utils.review.records import Engine, Wish
 
-ENGINE = Engine("fuzz", "some-model", "http://fuzz.example/v1", "sk-test-secret")
+ENGINE = Engine("fuzz", "some-model", "http://fuzz.example/v1", own_key=True)
+KEY = "sk-test-secret"
 SECRET = "sk-leak-me"
 IMAGE = picture("fuzz", size=(2, 2))
 
@@ -59,27 +60,26 @@ statuses = st.sampled_from([200, 200, 200, 204, 301, 400, 401, 403, 404, 422, 42
 types = st.sampled_from(["application/json", "text/event-stream", "text/html", "", "x;charset=q"])
 
 
-def answer(status: int, content_type: str, body: bytes) -> tuple[Picture | None, list[str]]:
-    """Let a server answer so; return the picture, and the sentences and log lines there were."""
+def answer(status: int, content_type: str, body: bytes) -> tuple[images.Picture | None, list[str]]:
+    """Let a server answer so; return the picture, and the sentences that there were."""
 
     def serve(request: httpx2.Request) -> httpx2.Response:
         headers = {"content-type": content_type, "x-request-id": SECRET + "<b>"}
         return httpx2.Response(status, headers=headers, content=body)
 
-    async def ask() -> Picture:
-        transport = httpx2.AsyncClient(transport=httpx2.MockTransport(serve))
+    async def end() -> images.Picture:
+        http = clients.HttpClient(transport=httpx2.MockTransport(serve))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(image_api, "_http_client", lambda loop, is_demo: transport)
-            await list_models(ENGINE)
-            return await request_picture(
-                ImageRequest("request-1", "a secret prompt", ENGINE, {"size": "64x64"}),
-                lambda image: None,
-            )
+            patch.setattr(clients, "http_client", lambda engine: http)
+            patch.setattr("utils.images.engines.streams", lambda engine: True)
+            await api.list_models(ENGINE, KEY)
+            wish = Wish("a secret prompt", ENGINE, {"size": "64x64"})
+            return await images.make("request-1", wish, KEY, OWNER)(lambda draft: None)
 
-    image_api._refused.clear()
+    api._refused.clear()
     try:
-        return asyncio.run(ask()), []
-    except ImageError as exc:
+        return asyncio.run(end()), []
+    except FailedError as exc:
         return None, [exc.problem.sentence]
 
 
@@ -101,7 +101,7 @@ def test_nothing_escapes_and_nothing_leaks(
     caplog.clear()
     made, sentences = answer(status, content_type, body)
     if made:
-        assert made.image
+        assert made.name
     for text in (*sentences, *(record.getMessage() for record in caplog.records)):
         for secret in ("sk-test-secret", "a secret prompt", "<b>"):
             assert secret not in text

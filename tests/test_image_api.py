@@ -1,10 +1,15 @@
 import asyncio
+import base64
+import gc
 import json
 import logging
+import sys
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from tests.calls import OWNER, ask, failed, kept, made, sent, shared, wish
 from tests.images_server import (
     USAGE,
     Answer,
@@ -19,40 +24,56 @@ from tests.images_server import (
     plain,
     stream,
 )
-from utils.images.api import ImageRequest, read_events, request_picture
-from utils.images.errors import ImageError, Problem
-from utils.images.pictures import Picture
-from utils.settings import choose_engine, get_settings
+from utils import images
+from utils.images import api, clients
+from utils.images.events import read_events
+from utils.jobs.outcomes import FailedError
+from utils.review.blobs import blobs
+from utils.review.records import Cost, Engine, Wish
+from utils.settings import get_settings
 
 PROMPT = "a very secret prompt"
 STREAM = Head(content_type="text/event-stream")
 
 
+def data(image: str) -> bytes:
+    return base64.b64decode(image)
+
+
 @pytest.fixture(autouse=True)
 def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", images_server.url)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-secret")
+    for name, value in images_server.environment.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    api._refused.clear()
+
+
+def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
     get_settings.cache_clear()
 
 
-def ask(partials: list[str] | None = None) -> Picture | Problem:
-    request = ImageRequest("request-1", PROMPT, choose_engine())
-    on_partial = (partials if partials is not None else []).append
-    try:
-        return asyncio.run(request_picture(request, on_partial))
-    except ImageError as exc:
-        return exc.problem
-
-
 def test_the_call_is_the_one_that_the_api_documents(images_server: ImagesServer) -> None:
-    ask()
+    ask(wish(PROMPT))
     (call,) = images_server.calls
     assert call.path == "/v1/images/generations"
     assert call.headers["authorization"] == "Bearer sk-test-secret"
     assert call.headers["x-client-request-id"] == "request-1"
     assert call.wish == {
         "prompt": PROMPT,
-        "model": "gpt-image-2.5-flare",
+        "model": "gpt-image-2.6-flare",
+        "stream": True,
+        "partial_images": 2,
+    }
+
+
+def test_the_settings_are_sent_by_the_apis_own_names(images_server: ImagesServer) -> None:
+    ask(wish(size="1024x1024", quality="high", something_new="yes"))
+    assert sent(images_server.calls[0]) == {
+        "size": "1024x1024",
+        "quality": "high",
+        "something_new": "yes",
         "stream": True,
         "partial_images": 2,
     }
@@ -63,28 +84,127 @@ def test_a_server_without_a_key_is_sent_none(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     get_settings.cache_clear()
-    assert isinstance(ask(), Picture)
+    made(wish())
     assert "authorization" not in images_server.calls[0].headers
+
+
+def test_a_typed_key_goes_with_the_wish_that_names_it(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_ORG_ID="org-server", OPENAI_PROJECT_ID="proj")
+    engine = images.engine(shared(api_key="sk-typed"))
+    assert engine.own_key
+    made(wish(engine=engine), key=" sk-typed ")
+    headers = images_server.calls[0].headers
+    assert headers["authorization"] == "Bearer sk-typed"
+    assert "openai-organization" not in headers
+    assert "openai-project" not in headers
+
+
+def test_a_typed_key_that_is_gone_is_asked_for_again_and_costs_nothing(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to(monkeypatch, OPENAI_API_KEY="")
+    asked = wish(engine=images.engine(shared(api_key="sk-typed")))
+    problem = failed(asked)
+    assert (problem.kind, problem.retry, problem.billed) == ("key gone", False, False)
+    assert images_server.calls == []
+
+
+def test_a_typed_key_is_not_used_where_the_server_has_its_own(images_server: ImagesServer) -> None:
+    made(wish(), key="sk-typed")
+    assert images_server.calls[0].headers["authorization"] == "Bearer sk-test-secret"
+
+
+def test_the_servers_key_goes_to_the_servers_own_address_alone(images_server: ImagesServer) -> None:
+    with ImagesServer() as other:
+        made(wish(engine=Engine("other", "any", other.url)))
+        assert "authorization" not in other.calls[0].headers
+
+
+@pytest.mark.parametrize("key", ["sk-••••1234", "sk one", "sk\none"])
+def test_what_can_be_no_key_is_not_sent(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    set_to(monkeypatch, OPENAI_API_KEY="")
+    problem = failed(wish(engine=images.engine(shared(api_key=key))), key=key)
+    assert (problem.kind, problem.billed) == ("key", False)
+    assert images_server.calls == []
+    assert images.listed_models(images.engine(shared(api_key=key)), key) == ()
+    assert images_server.fetches == []
+
+
+def test_a_picture_is_kept_by_its_name_for_its_owner(images_server: ImagesServer) -> None:
+    images_server.script(plain(picture("kept", size=(64, 48))))
+    answer = made(wish())
+    assert kept(answer) == data(picture("kept", size=(64, 48)))
+    assert (answer.extension, answer.width, answer.height) == ("png", 64, 48)
+    assert images.thumbnail(answer.name).startswith(b"\x89PNG")
+    assert images.thumbnail(answer.name) != kept(answer)
+    blobs.forget(OWNER)
+    assert blobs.get(answer.name) is None
+    assert images.thumbnail(answer.name) == images.blank_picture(72, 72)
+
+
+def test_a_picture_larger_than_all_that_may_be_kept_has_its_sentence(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(blobs), "share", 10)
+    problem = failed(wish())
+    assert (problem.kind, problem.retry, problem.billed) == ("no room", False, True)
+
+
+def test_a_source_that_is_gone_ends_the_call_before_it_costs_anything(
+    images_server: ImagesServer,
+) -> None:
+    asked = wish(sources=(data(picture("source")),))
+    blobs.forget(OWNER)
+    problem = failed(asked)
+    assert (problem.kind, problem.retry, problem.billed) == ("source gone", False, False)
+    assert images_server.calls == []
+
+
+def test_more_sources_than_the_api_takes_are_not_sent(images_server: ImagesServer) -> None:
+    images_server.script(then=plain(picture()))
+    sources = tuple(data(picture(str(number))) for number in range(17))
+    assert failed(wish(sources=sources)).kind == "too many pictures"
+    assert images_server.calls == []
+    made(wish(sources=sources[:16]))
 
 
 def test_a_stream_brings_its_partial_pictures_and_the_picture(images_server: ImagesServer) -> None:
     images_server.script(stream(picture("end"), [picture("one"), picture("two")]))
-    partials: list[str] = []
-    answer = ask(partials)
-    assert isinstance(answer, Picture)
-    assert answer.image == picture("end")
-    assert partials == [picture("one"), picture("two")]
-    assert answer.usage == USAGE
+    partials: list[bytes] = []
+    answer = ask(wish(), on_partial=partials.append)
+    assert isinstance(answer, images.Picture)
+    assert kept(answer) == data(picture("end"))
+    assert partials == [data(picture("one")), data(picture("two"))]
+    assert answer.tokens == USAGE["total_tokens"]
+    assert answer.cost.tokens == USAGE["total_tokens"]
+    assert answer.cost.dollars == pytest.approx((10 * 5 + 1000 * 30) / 1e6)
     assert answer.seconds > 0
+
+
+def test_the_price_that_a_gateway_tells_counts_before_an_estimate(
+    images_server: ImagesServer,
+) -> None:
+    body = {"data": [{"b64_json": picture()}], "usage": USAGE}
+    images_server.script(json_answer(body, x_litellm_response_cost="0.0421"))
+    assert made(wish()).cost == Cost(1010, 0.0421)
+
+
+@pytest.mark.parametrize("told", ["", "0.0", "nan", "inf", "-1", "much"])
+def test_a_price_that_is_none_is_not_believed(images_server: ImagesServer, told: str) -> None:
+    body = {"data": [{"b64_json": picture()}], "usage": USAGE}
+    images_server.script(json_answer(body, x_litellm_response_cost=told))
+    assert made(wish()).cost.dollars == pytest.approx((10 * 5 + 1000 * 30) / 1e6)
 
 
 def test_a_plain_answer_to_a_streaming_call_is_read_and_not_asked_for_again(
     images_server: ImagesServer,
 ) -> None:
     images_server.script(plain(picture("plain")))
-    answer = ask()
-    assert isinstance(answer, Picture)
-    assert answer.image == picture("plain")
+    assert kept(made(wish())) == data(picture("plain"))
     assert len(images_server.calls) == 1
 
 
@@ -95,32 +215,31 @@ def test_a_picture_is_found_among_all_that_is_none(images_server: ImagesServer) 
         b"data: [DONE\n\n",
         b'data: ["no object"]\r\n\r\n',
         b'data: {"type": "something.new"}\n\n',
+        b'data: {"type": "docs", "url": "http://10.0.0.1/"}\n\n',
         event("partial_image", "no picture"),
     ]
     images_server.script([STREAM, *noise, event("completed", picture("end"))])
-    partials: list[str] = []
-    answer = ask(partials)
-    assert isinstance(answer, Picture)
-    assert (answer.image, answer.usage, partials) == (picture("end"), {}, [])
-
-
-def test_a_last_event_without_a_blank_line_counts(images_server: ImagesServer) -> None:
-    images_server.script([STREAM, event("completed", picture("end")).rstrip()])
-    assert isinstance(ask(), Picture)
+    partials: list[bytes] = []
+    answer = ask(wish(), on_partial=partials.append)
+    assert isinstance(answer, images.Picture)
+    assert (kept(answer), answer.tokens, partials) == (data(picture("end")), 0, [])
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        ([STREAM], "cut off"),
-        ([STREAM, event("partial_image", picture())], "cut off"),
+        ([STREAM], "no picture"),
+        ([STREAM, event("partial_image", picture())], "no picture"),
         ([STREAM, b'data: {"type": "image_generation.compl', Drop()], "cut off"),
-        ([Drop()], "connection"),
+        ([Drop()], "cut off"),
         ([STREAM, b'data: {"type":"error","error":{"code":"moderation_blocked"}}\n\n'], "refused"),
         ([STREAM, b'data: {"type":"error","code":"rate_limit_exceeded"}\n\n'], "rate limit"),
-        ([STREAM, event("completed", "no picture")], "no picture"),
+        ([STREAM, b'event: error\ndata: {"code":"rate_limit_exceeded"}\n\n'], "rate limit"),
+        ([STREAM, event("completed", "no picture"), Gate()], "no picture"),
         ([STREAM, b'data: {"type":"image_generation.completed"}\n\n'], "no picture"),
         ([Head(content_type="text/html"), b"<html>welcome</html>"], "no picture"),
+        ([Head(content_type="image/png"), b"no picture"], "no picture"),
+        ([Head(headers=(("content-encoding", "gzip"),)), b"no gzip"], "no picture"),
         (json_answer({"error": {"code": "model_not_found"}}), "model"),
         (json_answer({"data": []}), "no picture"),
         (json_answer({"data": None}), "no picture"),
@@ -129,15 +248,15 @@ def test_a_last_event_without_a_blank_line_counts(images_server: ImagesServer) -
         (error(401, "invalid_api_key"), "key"),
         (error(500, None), "server"),
         ([Head(502, "text/html"), b"<html>Bad gateway</html>"], "server"),
+        ([Head(500, headers=(("content-encoding", "gzip"),)), b"no gzip"], "server"),
+        (error(401, None, x_note="ü"), "key"),
     ],
 )
 def test_what_brings_no_picture_has_its_problem(
     images_server: ImagesServer, answer: Answer, kind: str
 ) -> None:
     images_server.script(answer)
-    problem = ask()
-    assert isinstance(problem, Problem)
-    assert problem.kind == kind
+    assert failed(wish()).kind == kind
     assert len(images_server.calls) == 1
 
 
@@ -146,32 +265,60 @@ def test_an_answer_without_end_is_not_read_without_end(
 ) -> None:
     monkeypatch.setattr("utils.images.fetch.MAX_ANSWER_BYTES", 10_000)
     images_server.script([Head(), *[b"x" * 1000] * 20])
-    problem = ask()
-    assert isinstance(problem, Problem)
-    assert problem.kind == "no picture"
+    assert failed(wish()).kind == "no picture"
+
+
+def test_an_error_without_end_is_read_as_far_as_it_tells(images_server: ImagesServer) -> None:
+    told = json.dumps({"error": {"code": "insufficient_quota"}}).encode()
+    images_server.script([Head(429), told, b" " * (clients.MAX_ERROR_BYTES + 1), Gate()])
+    assert failed(wish()).kind == "quota"
+    assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
 
 
 @pytest.mark.parametrize("steps", [[], [STREAM], [STREAM, b": keep-alive\n\n"]])
-def test_a_try_that_brings_nothing_ends_in_time(
+def test_a_try_that_brings_nothing_ends_in_time_and_is_not_repeated_by_itself(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, steps: list[Any]
 ) -> None:
-    monkeypatch.setenv("IMAGE_TIMEOUT", "0.2")
-    get_settings.cache_clear()
+    set_to(monkeypatch, IMAGE_TIMEOUT="0.2")
     images_server.script([*steps, Gate()])
-    problem = ask()
-    assert isinstance(problem, Problem)
-    assert problem.kind == "too slow"
+    problem = failed(wish())
+    assert (problem.kind, problem.retry, problem.billed) == ("too slow", False, True)
     assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
+
+
+def test_what_can_be_seen_extends_the_patience_and_a_broken_draft_does_not(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to(monkeypatch, IMAGE_TIMEOUT="0.6")
+    draft = event("partial_image", picture())
+    gates = [Gate(), Gate(), Gate()]
+    images_server.script(
+        [STREAM, gates[0], draft, gates[1], draft, gates[2], event("completed", picture("end"))]
+    )
+    loop_time = [0.0]
+
+    async def end() -> images.Picture:
+        loop = asyncio.get_running_loop()
+        real = loop.time
+        monkeypatch.setattr(loop, "time", lambda: real() + loop_time[0])
+
+        def opened(draft: bytes) -> None:
+            # Each draft comes shortly before the end of the patience.
+            loop_time[0] += 0.5
+            gates[1 if not gates[1].is_set() else 2].set()
+
+        gates[0].set()
+        return await images.make("request-1", wish(), "", OWNER)(opened)
+
+    assert isinstance(asyncio.run(end()), images.Picture)
 
 
 def test_a_server_that_is_not_there_is_a_connection_problem(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    get_settings.cache_clear()
-    problem = ask()
-    assert isinstance(problem, Problem)
-    assert (problem.kind, problem.retry) == ("connection", True)
+    set_to(monkeypatch, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    problem = failed(wish())
+    assert (problem.kind, problem.retry, problem.billed) == ("connection", True, False)
 
 
 def test_the_log_tells_the_facts_and_no_secrets(
@@ -181,16 +328,99 @@ def test_the_log_tells_the_facts_and_no_secrets(
     images_server.script(
         plain(picture("logged")), error(401, "x", "Bad key sk-test-secret", x_request_id="req_7")
     )
-    ask()
-    ask()
+    ask(wish(PROMPT))
+    ask(wish(PROMPT))
     made, failed = [record.getMessage() for record in caplog.records]
     assert "request-1" in made
-    assert "gpt-image-2.5-flare" in made
+    assert "gpt-image-2.6-flare" in made
+    assert "64x64 png" in made
     assert "1010 tokens" in made
     assert "status 401" in failed
     assert "req_7" in failed
     for secret in (PROMPT, "sk-test", picture("logged")):
         assert secret not in caplog.text
+
+
+def test_no_cookie_of_one_call_goes_with_another(images_server: ImagesServer) -> None:
+    body = {"data": [{"b64_json": picture()}]}
+    images_server.script(then=json_answer(body, set_cookie="who=me; Path=/"))
+
+    async def twice() -> None:
+        for _ in range(2):
+            await images.make("request-1", wish(), "", OWNER)(lambda draft: None)
+
+    asyncio.run(twice())
+    assert len(images_server.calls) == 2
+    assert all("cookie" not in call.headers for call in images_server.calls)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [plain(picture()), error(500, None), [Drop()], [STREAM, event("completed", "no picture")]],
+)
+def test_after_the_end_nothing_keeps_the_pictures_or_the_key(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    set_to(monkeypatch, OPENAI_API_KEY="")
+    images_server.script(answer)
+    key = "sk-typed-and-to-be-forgotten"
+    asked = wish(sources=(data(picture("source")),), engine=images.engine(shared(api_key=key)))
+    source = blobs.get(asked.sources[0])
+
+    async def end() -> int:
+        with suppress(FailedError):
+            await images.make("request-1", asked, key, OWNER)(lambda draft: None)
+        gc.collect()
+        return sum(key in str(text) for text in _texts())
+
+    before = sys.getrefcount(source)
+    # The test itself has it twice: by its name, and as one of its constants.
+    assert asyncio.run(end()) <= 2
+    assert sys.getrefcount(source) == before
+
+
+def test_a_failure_does_not_keep_what_it_came_from(images_server: ImagesServer) -> None:
+    images_server.script(error(500, None))
+
+    async def end() -> None:
+        await images.make("request-1", wish(), "", OWNER)(lambda draft: None)
+
+    with pytest.raises(FailedError) as failure:
+        asyncio.run(end())
+    assert failure.value.__context__ is None
+
+
+def _texts() -> list[object]:
+    held = gc.get_referents(*gc.get_objects())
+    return list({id(one): one for one in held if type(one) in (str, bytes)}.values())
+
+
+def test_a_wish_has_the_kind_of_those_that_take_as_long() -> None:
+    one = images.kind(wish("one", quality="high", background="opaque"))
+    assert one == images.kind(wish("two", quality="high", output_format="png"))
+    others = [
+        wish(quality="low"),
+        wish(quality="high", size="1024x1024"),
+        wish(quality="high", sources=(data(picture()),)),
+        wish(quality="high", engine=Engine("x", "another", images.engine(shared()).address)),
+        wish(quality="high", engine=Engine("x", "gpt-image-2.6-flare", "http://else/v1")),
+    ]
+    assert len({one, *map(images.kind, others)}) == 1 + len(others)
+
+
+def test_as_many_places_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, IMAGE_CONCURRENCY="3")
+    assert images.places() == 3
+
+
+def test_the_demo_engine_is_reached_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="")
+    drafts: list[bytes] = []
+    answer = ask(wish("hills", size="64x48"), on_partial=drafts.append)
+    assert isinstance(answer, images.Picture)
+    assert (answer.width, answer.height, len(drafts)) == (64, 48, 2)
+    again = ask(Wish("night", images.engine(shared()), {"size": "64x48"}, (answer.name,)))
+    assert isinstance(again, images.Picture)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
@@ -199,13 +429,45 @@ def test_events_are_read_however_the_bytes_are_cut(size: int) -> None:
     lines = [
         f"id: 1\r\ndata: {json.dumps(one, ensure_ascii=False)}\r\n\r\n".encode() for one in sent
     ]
-    text = b"".join(lines)
+    assert read(b"".join(lines), size) == sent
 
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        (b'event: a\ndata: {"x": 1}\n\n', [{"type": "a", "x": 1}]),
+        (b'event: a\ndata: {"type": "b"}\n\n', [{"type": "b"}]),
+        (b'data: {"x": 1}\n\n', [{"type": "", "x": 1}]),
+        (b'event: a\n\ndata: {"x": 1}\n\n', [{"type": "", "x": 1}]),
+        (b'data: {"x":\ndata: 1}\n\n', [{"type": "", "x": 1}]),
+        (b'data: {"x": 1}\ndata: {"x": 2}', [{"type": "", "x": 1}, {"type": "", "x": 2}]),
+        (
+            b'event: a\ndata: {"x": 1}\nevent: b\ndata: {"x": 2}\n',
+            [{"type": "a", "x": 1}, {"type": "b", "x": 2}],
+        ),
+        (b'\xef\xbb\xbfdata: {"x": 1}\n\n', [{"type": "", "x": 1}]),
+        (b'\xef\xbb\xbf{"x": 1}', [{"x": 1}]),
+        (b'\n {"x":\n1}\n', [{"x": 1}]),
+        (b'{"x": 1}\n\n{"x": 2}\n', [{"x": 1}, {"x": 2}]),
+        (b'[{"x": 1}]', [{"data": [{"x": 1}]}]),
+        (b"data: [DONE]\n\n", []),
+        (b"<html>{}</html>", []),
+        (b"", []),
+    ],
+)
+def test_what_is_labelled_or_divided_oddly_is_read_all_the_same(
+    text: bytes, events: list[dict[str, object]], size: int
+) -> None:
+    assert read(text, size) == events
+
+
+def read(text: bytes, size: int) -> list[dict[str, Any]]:
     async def chunks() -> Any:
         for start in range(0, len(text), size):
             yield text[start : start + size]
 
-    async def read() -> list[dict[str, Any]]:
+    async def events() -> list[dict[str, Any]]:
         return [one async for one in read_events(chunks())]
 
-    assert asyncio.run(read()) == sent
+    return asyncio.run(events())

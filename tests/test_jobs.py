@@ -10,7 +10,7 @@ import pytest
 
 from utils.jobs import pace, table
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
-from utils.jobs.table import Job, Jobs, Lane, Phase, watch
+from utils.jobs.table import Job, Jobs, Lane, News, Phase, watch
 
 RESULT = "a result"
 PASSING = Problem("connection", "No connection.", retry=True)
@@ -218,7 +218,7 @@ def test_what_a_cancelled_call_still_says_is_no_news(jobs: Jobs) -> None:
     jobs.cancel("a")
     ended = job.news
     job.tell_partial("late")
-    job.advance(Phase.WORKING, tries=7)
+    job.tell(News(Phase.WORKING, tries=7))
     assert job.news == ended
 
 

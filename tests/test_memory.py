@@ -1,6 +1,6 @@
 import pytest
 
-from tests.stores import ask, choose, make, new_store, receive
+from tests.stores import ask, make, new_store, receive
 from utils.jobs.outcomes import CANCELLED
 from utils.review import memory, moves
 from utils.review.blobs import blobs

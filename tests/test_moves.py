@@ -146,10 +146,10 @@ def test_what_arrives_in_the_run_that_disables_its_box_is_kept() -> None:
             self.set.add(key)
 
     store = Widgets(dict(new_store()))
-    store["task_input"] = "typed"
+    store["prompt-0"] = "typed"
     store.set.clear()
     moves.generate(cast("Store", store), str(store["click_id"]), choose)
-    assert {"task_input", "change", "tone", "api_key", "count"} <= store.set
+    assert {"prompt-0", "change", "tone", "api_key", "count"} <= store.set
 
 
 def test_two_tabs_share_a_click_only_if_they_ask_for_the_same() -> None:
@@ -247,6 +247,18 @@ def test_the_first_of_several_goes_under_review_and_the_others_join(shared: Stor
     receive(shared, third, "third")
     assert shared["under_review"] == first.id
     assert numbers(shared) == [1, 2, 3]
+
+
+def test_what_a_click_asked_for_is_known_until_all_of_it_has_come(shared: Store) -> None:
+    make(shared, "before")
+    shared["count"] = 3
+    ask(shared)
+    first, second, third = (pending.id for pending in shared["pending"])
+    receive(shared, shared["pending"][1])
+    moves.fail(shared, shared["pending"][0], FAILED)
+    assert moves.asked(shared) == [first, second, third]
+    receive(shared, shared["pending"][-1])
+    assert moves.asked(shared) == []
 
 
 def test_only_what_is_missing_is_asked_for_again(shared: Store) -> None:
@@ -373,6 +385,43 @@ def test_a_box_that_fits_is_not_set_anew(shared: Store) -> None:
     assert by_key(shared)["picked"] == attempt.id
 
 
+def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shared: Store) -> None:
+    moves.fit_boxes(shared)
+    old_box = moves.prompt_key(shared)
+    moves.use_example(shared, "a city", ("a city",))
+    by_key(shared)[old_box] = ""
+    moves.generate(shared, shared["click_id"], choose)
+    assert wishes(shared)[0].prompt == "a city"
+
+
+def test_what_was_just_typed_is_what_is_sent(shared: Store) -> None:
+    moves.fit_boxes(shared)
+    by_key(shared)[moves.prompt_key(shared)] = "typed"
+    moves.generate(shared, shared["click_id"], choose)
+    assert wishes(shared)[0].prompt == shared["task_input"] == "typed"
+
+
+def test_own_files_are_added_to_those_that_are_there(shared: Store) -> None:
+    files = [(f"sha{number}", f"{number}.png") for number in range(20)]
+    moves.use_references(shared, files[:2], "")
+    moves.use_references(shared, files[1:4], "One was scaled down.")
+    assert shared["references"] == tuple(files[:4])
+    assert shared["error_message"] == "One was scaled down."
+    moves.use_references(shared, files[4:], "")
+    assert shared["references"] == tuple(files[:16])
+    assert "first 16" in shared["error_message"]
+    assert shared["upload_round"] == 3
+
+
+def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Store) -> None:
+    make(shared)
+    moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")
+    shared["change"] = "make it night"
+    moves.change(shared, shared["click_id"], choose)
+    assert not waiting(shared)
+    assert "more than 16" in shared["error_message"]
+
+
 def test_an_example_never_overwrites_a_persons_own_words(shared: Store) -> None:
     examples = ("a lighthouse", "a city")
     moves.use_example(shared, "a city", examples)
@@ -438,13 +487,14 @@ def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Stor
     attempt = make(shared)
     moves.use_references(shared, [("sha", "me.png")], "")
     before = {**shared}
+    rounds = shared["prompt_round"] + 1, shared["upload_round"] + 1
     moves.start_over(shared)
     kept = {"owner", "settings", "remembered", "api_key", "count", "costs", "tone"}
     assert {key: by_key(shared)[key] for key in kept} == {key: before[key] for key in kept}
     assert [one.id for one in shared["recent"]] == [attempt.id]
-    assert shared["upload_round"] == 1
+    assert (shared["prompt_round"], shared["upload_round"]) == rounds
     assert shared["click_id"] != before["click_id"]
-    others = set(DEFAULTS) - kept - {"recent", "upload_round", "click_id"}
+    others = set(DEFAULTS) - kept - {"recent", "prompt_round", "upload_round", "click_id"}
     assert {key: by_key(shared)[key] for key in others} == {
         key: cast("dict[str, object]", DEFAULTS)[key] for key in others
     }
@@ -471,6 +521,16 @@ def test_an_attempt_whose_bytes_are_gone_is_left_out_and_said_so(shared: Store) 
     blobs.forget(shared["owner"])
     moves.mend(shared)
     assert (shared["stage"], shared["under_review"]) == ("initial_input", "")
+
+
+def test_a_recent_result_whose_bytes_are_gone_is_left_out(shared: Store) -> None:
+    one, two = make(shared, "recent one"), make(shared, "recent two")
+    moves.start_over(shared)
+    blobs.hold(shared["owner"], [one.result.name, two.result.name])
+    blobs.hold(shared["owner"], [two.result.name])
+    moves.mend(shared)
+    assert shared["recent"] == (two,)
+    assert not shared["error_message"]
 
 
 @pytest.mark.parametrize("stage", list(STAGES))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from utils.settings import Settings, choose_engine, get_settings
+from utils.settings import Settings, check_settings, get_settings, is_key
 
 
 def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -13,55 +13,96 @@ def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     get_settings.cache_clear()
 
 
-def test_with_nothing_set_the_demo_engine_serves() -> None:
-    engine = choose_engine()
-    assert engine.is_demo
-    assert engine.model == "demo-painter"
+def key() -> str:
+    secret = get_settings().openai_api_key
+    return secret.get_secret_value() if secret else ""
 
 
-def test_a_key_alone_means_openai_and_its_live_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_to(monkeypatch, OPENAI_API_KEY="sk-server")
-    engine = choose_engine()
-    assert (engine.name, engine.model) == ("OpenAI", "gpt-image-2.5-flare")
-    assert engine.base_url == "https://api.openai.com/v1"
-    assert engine.api_key == "sk-server"
+def test_without_variables_the_defaults_count() -> None:
+    assert check_settings() == ""
+    assert get_settings().openai_image_model == "gpt-image-2.6-flare"
+    assert get_settings().image_stream == "auto"
 
 
-def test_a_base_url_alone_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_to(monkeypatch, OPENAI_BASE_URL="http://images.example:8080/v1", OPENAI_IMAGE_MODEL="flux")
-    engine = choose_engine()
-    assert (engine.name, engine.model) == ("images.example", "flux")
-    assert engine.api_key is None
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_a_blank_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    names = [name.upper() for name in Settings.model_fields]
+    set_to(monkeypatch, **dict.fromkeys(names, blank))
+    assert check_settings() == ""
+    assert get_settings() == Settings.model_construct()
 
 
-def test_a_typed_key_serves_only_where_the_server_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_engine(" sk-typed ").api_key == "sk-typed"
-    assert not choose_engine(" sk-typed ").is_demo
-    set_to(monkeypatch, OPENAI_API_KEY="sk-server")
-    assert choose_engine("sk-typed").api_key == "sk-server"
-
-
-def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="", IMAGE_CONCURRENCY="")
-    assert choose_engine().is_demo
-    assert get_settings().image_concurrency == 8
+def test_white_space_around_a_value_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(
+        monkeypatch,
+        OPENAI_API_KEY="sk-server\n",
+        OPENAI_BASE_URL=" http://images.example/v1\r\n",
+        IMAGE_CONCURRENCY=" 3 ",
+        IMAGE_STREAM="off\n",
+    )
+    assert key() == "sk-server"
+    assert get_settings().openai_base_url == "http://images.example/v1"
+    assert get_settings().image_concurrency == 3
+    assert get_settings().image_stream == "off"
 
 
 def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, OPENAI_API_KEY="sk-server")
-    assert "sk-server" not in f"{get_settings()!r} {choose_engine()!r}"
+    assert "sk-server" not in f"{get_settings()!r}"
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("IMAGE_CONCURRENCY", "0"), ("IMAGE_CONCURRENCY", "many"), ("IMAGE_TIMEOUT", "-1")],
+    ("name", "value", "sentence"),
+    [
+        ("IMAGE_CONCURRENCY", "0", "IMAGE_CONCURRENCY should be greater than or equal to 1."),
+        ("IMAGE_CONCURRENCY", "many", "IMAGE_CONCURRENCY should be a valid integer"),
+        ("IMAGE_TIMEOUT", "0", "IMAGE_TIMEOUT should be greater than 0."),
+        ("IMAGE_TIMEOUT", "nan", "IMAGE_TIMEOUT should be"),
+        ("IMAGE_TIMEOUT", "inf", "IMAGE_TIMEOUT should be a finite number."),
+        ("IMAGE_STREAM", "yes", "IMAGE_STREAM should be 'auto', 'on' or 'off'."),
+        ("PICTURE_MEMORY", "63", "PICTURE_MEMORY should be greater than or equal to 64."),
+        ("OPENAI_API_KEY", "sk-••••1234", "OPENAI_API_KEY should be a key, without spaces"),
+        ("OPENAI_API_KEY", "sk secret", "OPENAI_API_KEY should be a key, without spaces"),
+        ("OPENAI_BASE_URL", "localhost:8080/v1", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "ftp://localhost", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "http://", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "http://[bad", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "http://host:99999", "OPENAI_BASE_URL should begin with http://"),
+    ],
 )
-def test_an_impossible_value_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+def test_an_impossible_value_is_one_sentence_that_repeats_no_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
 ) -> None:
     set_to(monkeypatch, **{name: value})
     with pytest.raises(ValidationError, match=name.lower()):
         get_settings()
+    told = check_settings()
+    assert told.startswith(sentence)
+    assert told.endswith(". Change it and start again.")
+    assert "secret" not in told
+    assert "\n" not in told
+
+
+def test_all_impossible_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, IMAGE_CONCURRENCY="0", IMAGE_STREAM="yes")
+    told = check_settings()
+    assert "IMAGE_CONCURRENCY should" in told
+    assert ", and IMAGE_CONCURRENCY" in told or ", and IMAGE_STREAM" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "possible"),
+    [
+        ("sk-Abc_09", True),
+        ("", True),
+        ("sk-•", False),
+        ("sk one", False),
+        ("sk\none", False),
+        ("sk\tone", False),
+    ],
+)
+def test_what_can_be_a_key_is_known(text: str, possible: bool) -> None:
+    assert is_key(text) is possible
 
 
 def test_the_readme_lists_the_settings_and_their_defaults() -> None:

@@ -56,9 +56,9 @@ class DemoTransport(httpx2.AsyncBaseTransport):
             if path.endswith("/images/generations"):
                 return await self._answer(request, json.loads(await request.aread()), "generation")
             if path.endswith("/images/edits"):
-                return await self._answer(
-                    request, _read_form(request, await request.aread()), "edit"
-                )
+                # In a thread, as for all that takes time here: the other jobs share this loop.
+                form = await asyncio.to_thread(_read_form, request, await request.aread())
+                return await self._answer(request, form, "edit")
         except BadRequestError as exc:
             error = {"message": str(exc), "type": "invalid_request_error", "param": exc.param}
             return httpx2.Response(400, json={"error": error})
@@ -68,8 +68,8 @@ class DemoTransport(httpx2.AsyncBaseTransport):
         self, request: httpx2.Request, wish: dict[str, Any], kind: str
     ) -> httpx2.Response:
         size = _size(wish.get("size"))
-        seed = _seed(request, wish)
-        draw, notes = _drawing(wish, seed)
+        wish = {**wish, "output_format": _format(wish.get("output_format"))}
+        draw, notes = await asyncio.to_thread(_drawing, wish, _seed(request, wish))
         if str(wish.get("stream")).lower() == "true":
             events = self._events(draw, notes, wish, size, kind)
             return httpx2.Response(
@@ -109,11 +109,13 @@ def _drawing(wish: dict[str, Any], seed: int) -> tuple[Draw, dict[str, str]]:
             source.load()
         except (UnidentifiedImageError, OSError) as exc:
             raise BadRequestError("image", "The image could not be read.") from exc
-        if "Seed" not in source.info:
+        # Others write a seed too, each in its own way.
+        own_seed = re.fullmatch(r"\d{1,10}", str(source.info.get("Seed")), re.ASCII)
+        if own_seed is None:
             return lambda size: retouch(source, prompt, size, seed=seed), {}
         # A picture of our own is painted anew: the same scene with the new words added.
         prompt = f"{source.info.get('Prompt', '')}, {prompt}"
-        seed = int(source.info["Seed"])
+        seed = int(own_seed[0])
     notes = {"Prompt": prompt, "Seed": str(seed)}
     return lambda size: paint(prompt, size, seed=seed, transparent=transparent), notes
 
@@ -132,9 +134,7 @@ def _draft(draw: Draw, index: int) -> Draw:
 def _finish(draw: Draw, notes: dict[str, str], wish: dict[str, Any], size: tuple[int, int]) -> str:
     """Draw, and return the picture in the format wished for, as base64."""
     picture = draw(size)
-    image_format = str(wish.get("output_format") or "png")
-    if image_format not in ("png", "jpeg", "webp"):
-        raise BadRequestError("output_format", "Supported formats: png, jpeg, webp.")
+    image_format = wish["output_format"]
     info = PngImagePlugin.PngInfo()
     for name, text in {"Comment": NOTICE, **notes}.items():
         info.add_itxt(name, text)
@@ -154,7 +154,7 @@ def _facts(wish: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
         "size": f"{size[0]}x{size[1]}",
         "quality": "auto",
         "background": wish.get("background") or "opaque",
-        "output_format": wish.get("output_format") or "png",
+        "output_format": wish["output_format"],
         "usage": {
             "input_tokens": words,
             "input_tokens_details": {"text_tokens": words, "image_tokens": 0},
@@ -171,6 +171,13 @@ def _size(wish: object) -> tuple[int, int]:
     if sides is None or int(sides[1]) not in SIDES or int(sides[2]) not in SIDES:
         raise BadRequestError("size", f"Sizes are WIDTHxHEIGHT, each {SIDES[0]} to {SIDES[-1]}.")
     return int(sides[1]), int(sides[2])
+
+
+def _format(wish: object) -> str:
+    image_format = str(wish or "png")
+    if image_format not in ("png", "jpeg", "webp"):
+        raise BadRequestError("output_format", "Supported formats: png, jpeg, webp.")
+    return image_format
 
 
 def _seed(request: httpx2.Request, wish: dict[str, Any]) -> int:

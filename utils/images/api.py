@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from asyncio import get_running_loop, timeout, to_thread
+from asyncio import Timeout, get_running_loop, timeout, to_thread
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -42,8 +42,10 @@ FAILURES = (
     FailedError,
 )
 
-# What a server has refused, by who it is, parameter and value: asked again after an hour.
-_refused: TTLCache[Hashable, bool] = TTLCache(1024, 3600)
+# Servers learn too: what one has refused is asked again after an hour.
+REMEMBERED_SECONDS = 3600
+# By who the server is, parameter and value.
+_refused: TTLCache[Hashable, bool] = TTLCache(1024, REMEMBERED_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,9 @@ async def _make(request: _Request, on_partial: Callable[[bytes], None]) -> Pictu
     try:
         picture = await _ask_and_keep(request, on_partial, began)
     except FAILURES as exc:
-        problem = errors.explain(exc, pictures=bool(request.wish.sources))
+        problem = errors.explain(
+            exc, prompt=request.wish.prompt, pictures=bool(request.wish.sources)
+        )
         _log_failure(request, problem, exc, time.monotonic() - began)
     else:
         return picture
@@ -277,13 +281,13 @@ async def _ask(
                 if await _show_partial(event, on_partial):
                     limit.reschedule(get_running_loop().time() + patience)
                 continue
-            form, text = _find_picture(name, event)
-            if text:
-                limit.reschedule(None)
-                picture = await _read_picture(form, text, request)
+            picture = await _read_picture(name, event, request, limit)
+            if picture:
                 return _Answer(picture, event.get("usage"), told)
             if event.get("error") or name == "error":
-                raise FailedError(errors.explain_body(event, pictures=bool(sources)))
+                raise FailedError(
+                    errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(sources))
+                )
         raise FailedError(errors.NO_PICTURE)
 
 
@@ -310,23 +314,35 @@ def _file(number: int, data: bytes) -> tuple[str, bytes, str]:
     return f"image-{number}.{extension}", data, pictures.MIME[extension]
 
 
-def _find_picture(name: str, event: Mapping[str, object]) -> tuple[str, str]:
-    """Return how an event holds its picture, `b64_json` or `url`, and the text that stands there.
+async def _read_picture(
+    name: str, event: Mapping[str, object], request: _Request, limit: Timeout
+) -> pictures.Checked | None:
+    """Return the picture that an event holds, None if it holds none.
 
-    An address counts only where the API has one: others may lead to a server's documents.
+    Reading it has a time limit of its own, or none. Raises NotAPictureError where the last event
+    holds something else, and FailedError where it cannot be fetched.
     """
-    addresses = not name or name.endswith("completed") or isinstance(event.get("data"), list)
+    is_last = not name or name.endswith("completed")
+    # An address counts only where the API has one: others may lead to a server's documents.
+    addresses = is_last or isinstance(event.get("data"), list)
     inside = {key: value for key, value in event.items() if key != "error"}
-    return picture_in(inside, addresses=addresses)
-
-
-async def _read_picture(form: str, text: str, request: _Request) -> pictures.Checked:
-    if form == "url" and not text.startswith("data:"):
-        http = clients.http_client(request.engine)
-        data = await fetch_picture(text, request.engine.address or "", request.key, http)
-        return await to_thread(pictures.check_picture, data)
-    # In a thread: decoding would hold up every other job for some 30 ms.
-    return await to_thread(_decode, text)
+    form, text = picture_in(inside, addresses=addresses)
+    if not text:
+        return None
+    until = limit.when()
+    limit.reschedule(None)
+    try:
+        if form == "url" and not text.startswith("data:"):
+            http = clients.http_client(request.engine)
+            data = await fetch_picture(text, request.engine.address or "", request.key, http)
+            return await to_thread(pictures.check_picture, data)
+        # In a thread: decoding would hold up every other job for some 30 ms.
+        return await to_thread(_decode, text)
+    except pictures.NotAPictureError:
+        if is_last:
+            raise
+        limit.reschedule(until)
+        return None
 
 
 def _decode(text: str) -> pictures.Checked:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Hashable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
 from cachetools import TTLCache
 
@@ -41,6 +41,8 @@ def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...]:
         listed = answer.result(patience)
     except TimeoutError:
         return ()
+    except CancelledError:
+        listed = None
     if listed is None:
         with _lock:
             _failed[server] = True

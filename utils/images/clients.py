@@ -77,8 +77,8 @@ async def _cut_short(response: Response) -> Response:
         await response.aclose()
     unpacked = [
         (name, value)
-        for name, value in response.headers.multi_items()
-        if name not in ("content-encoding", "content-length", "transfer-encoding")
+        for name, value in response.headers.raw
+        if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
     ]
     return Response(
         response.status_code,

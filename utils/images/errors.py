@@ -76,8 +76,9 @@ RULES = (
         "model",
         "The server does not have this model, or no longer. Choose another one in the side bar or "
         f"set OPENAI_IMAGE_MODEL; OpenAI's live ones are {', '.join(LIVE_MODELS)}.",
-        codes=frozenset({"model_not_found"}),
-        words=r"model .*(not found|does not exist|deprecated|shut down)|invalid model name",
+        codes=frozenset({"model_not_found", "DeploymentNotFound"}),
+        words=r"model .*(not found|does not exist|deprecated|shut down)|invalid model name"
+        r"|model \S+ is not supported",
     ),
     Rule(
         "forbidden",
@@ -145,8 +146,22 @@ RULES = (
         statuses=frozenset(range(300, 500)),
     ),
 )
-# These types say no more than the status does.
-VAGUE = frozenset({"invalid_request_error", "image_generation_user_error"})
+NO_MARK = Rule(
+    "unknown",
+    "The server could not make the picture, and may have billed it all the same. "
+    "Try again in a moment.",
+    billed=True,
+)
+# These say less than the status does, and count where there is none.
+VAGUE = frozenset(
+    {
+        "invalid_request_error",
+        "image_generation_user_error",
+        "server_error",
+        "api_error",
+        "internal_error",
+    }
+)
 
 # What may be named of a server's answer: these words, and nothing else that it says.
 CATEGORIES = ("sexual", "violence", "self-harm", "hate", "harassment", "illicit", "minors")
@@ -180,7 +195,7 @@ CUT_OFF = Problem(
 )
 NOT_FETCHED = Problem(
     "not fetched",
-    "The picture was made, but could not be fetched from where the server keeps it. "
+    "The picture was made and billed, but could not be fetched from where the server keeps it. "
     "Try again, or have the server send pictures as base64.",
     billed=True,
 )
@@ -215,10 +230,11 @@ NOT_A_KEY = Problem(
 )
 
 
-def explain(exc: BaseException, *, pictures: bool = False) -> Problem:
+def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> Problem:
     """Return the Problem behind `exc`: never raises, whatever it is.
 
-    `pictures` says whether the request was made from some.
+    `prompt` is what was asked for, which a server may repeat, and `pictures` says whether it was
+    to be made from some.
     """
     if isinstance(exc, openai.APIConnectionError) and isinstance(exc.__cause__, httpx2.HTTPError):
         exc = exc.__cause__
@@ -227,19 +243,25 @@ def explain(exc: BaseException, *, pictures: bool = False) -> Problem:
             return exc.problem
         case NotAPictureError() | httpx2.DecodingError():
             return NO_PICTURE
-        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
-            return CONNECTION
-        case httpx2.ProxyError() | httpx2.UnsupportedProtocol() | httpx2.TooManyRedirects():
+        case (
+            httpx2.ConnectError()
+            | httpx2.ConnectTimeout()
+            | httpx2.PoolTimeout()
+            | httpx2.ProxyError()
+            | httpx2.WriteError()
+            | httpx2.WriteTimeout()
+        ):
+            # The request never got there, at least not to its end.
             return CONNECTION
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return TOO_SLOW
-        case httpx2.TransportError():
+        case openai.APIConnectionError() | httpx2.TransportError():
             return CUT_OFF
-        case openai.APIConnectionError():
-            return CONNECTION
         case openai.APIStatusError():
             headers = exc.response.headers
-            return explain_body(exc.body, exc.status_code, headers, pictures=pictures)
+            return explain_body(
+                exc.body, exc.status_code, headers, prompt=prompt, pictures=pictures
+            )
         case _:
             return UNKNOWN
 
@@ -249,6 +271,7 @@ def explain_body(
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
     *,
+    prompt: str = "",
     pictures: bool = False,
 ) -> Problem:
     """Return the Problem that an error body speaks of, with or without an HTTP status.
@@ -257,36 +280,34 @@ def explain_body(
     the other shapes in use (`{"error": "text"}`, `{"detail": ...}`, a bare text).
     """
     headers = headers or {}
-    error = _read(body)
+    error = _read(body, prompt)
     rule = _find_rule(status, error)
-    request_id = re.sub(r"[^\w-]", "", headers.get("x-request-id", ""), flags=re.ASCII)[:80]
-    if rule is None:
-        return replace(UNKNOWN, request_id=request_id)
     sentence = rule.sentence.format(
         categories=_categories(error.message),
         parameter=NAMES.get(_named(error, NAMES), "the prompt or one of the settings"),
         smaller="fewer or smaller pictures" if pictures else "a shorter prompt",
     )
+    name = headers.get("x-request-id") or headers.get("x-litellm-call-id") or ""
+    request_id = re.sub(r"[^\w-]", "", name, flags=re.ASCII)[:80]
     wait = _seconds(headers, error.message)
     problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, request_id)
-    return _not_now(problem) if wait is not None and wait > LONGEST_WAIT else problem
+    return _not_now(problem) if rule.retry and wait and wait > LONGEST_WAIT else problem
 
 
 def refused_parameter(body: object, sent: Container[str], prompt: str) -> str:
     """Return which of the parameters `sent` an error body refuses, '' if it names none of them.
 
-    It counts what the body names as such, or in quotes; but not what the prompt also says, which
-    a server may have quoted.
+    It counts what the body names as such, or in quotes; but not in quotes what the prompt says
+    too, which a server may have repeated.
     """
-    error = _read(body)
-    rule = _find_rule(400, error)
-    if rule is None or rule.kind != "parameter":
+    error = _read(body, prompt)
+    if _find_rule(400, error).kind != "parameter":
         return ""
-    keys = {name: _KEYS.get(name, name) for name in NAMES}
-    names = {name for name, key in keys.items() if key in sent}
-    quotable = {name for name in names if name not in prompt}
-    found = error.param if error.param in names else _named(error, quotable)
-    return keys.get(found, "")
+    names = {name for name in NAMES if _KEYS.get(name, name) in sent}
+    if error.param not in names:
+        names = {name for name in names if name not in prompt}
+    name = _named(error, names)
+    return _KEYS.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -297,13 +318,13 @@ class _Error:
     param: str = ""
 
 
-def _read(body: object) -> _Error:
-    """Read the shapes of error bodies that are in use."""
+def _read(body: object, prompt: str) -> _Error:
+    """Read the shapes of error bodies that are in use, without the prompt where they repeat it."""
     error = body
     if isinstance(error, Mapping) and "error" in error:
         error = error["error"]
     if not isinstance(error, Mapping):
-        return _Error(message=str(error)[:MESSAGE_LENGTH])
+        error = {"message": error}
     param = error.get("param")
     message = error.get("message") or error.get("detail") or ""
     if isinstance(message, list) and message and isinstance(message[0], Mapping):
@@ -311,27 +332,24 @@ def _read(body: object) -> _Error:
         place = message[0].get("loc")
         param = place[-1] if isinstance(place, list) and place else param
         message = message[0].get("msg")
-    return _Error(
-        str(error.get("code")), str(error.get("type")), str(message)[:MESSAGE_LENGTH], str(param)
-    )
+    said = str(message).replace(prompt, "") if prompt else str(message)
+    return _Error(str(error.get("code")), str(error.get("type")), said[:MESSAGE_LENGTH], str(param))
 
 
-def _find_rule(status: int | None, error: _Error) -> Rule | None:
+def _find_rule(status: int | None, error: _Error) -> Rule:
     """Return the rule that the most telling mark selects: codes, the parameter, words, status."""
-
     if status is None and re.fullmatch(r"[1-5]\d\d", error.code):
         status = int(error.code)
     is_refusal = status in (400, 422) and error.param in {*_KEYS, *DRAFTS}
-    is_vague = error.type in VAGUE
     marks: tuple[Callable[[Rule], object], ...] = (
-        lambda rule: error.code in rule.codes and error.code not in VAGUE,
-        lambda rule: error.type in rule.codes and not is_vague,
+        lambda rule: error.code in rule.codes - VAGUE,
+        lambda rule: error.type in rule.codes - VAGUE,
         lambda rule: is_refusal and rule.kind == "parameter",
         lambda rule: rule.words and re.search(rule.words, error.message, re.IGNORECASE),
         lambda rule: status in rule.statuses,
-        lambda rule: is_vague and error.type in rule.codes,
+        lambda rule: {error.code, error.type} & rule.codes,
     )
-    return next((rule for mark in marks for rule in RULES if mark(rule)), None)
+    return next((rule for mark in marks for rule in RULES if mark(rule)), NO_MARK)
 
 
 def _named(error: _Error, names: Container[str]) -> str:
@@ -357,22 +375,26 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def _seconds(headers: Mapping[str, str], message: str) -> float | None:
     """Return the wait that the server asks for: in seconds, as a date, or in words."""
-    header = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", header):
-        return float(header)
-    if header:
-        try:
-            until = parsedate_to_datetime(header)
-        except ValueError:
-            pass
-        else:
-            until = until if until.tzinfo else until.replace(tzinfo=UTC)
-            return max(0.0, (until - datetime.now(UTC)).total_seconds())
-    words = message.lower()
-    named = re.search(rf"(?:try again|retry) (?:in|after) ((?:{_AMOUNT}[ ,]*)+)", words)
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", headers.get(name, ""), re.ASCII):
+            return float(headers[name]) * unit
+    until = _date(headers.get("retry-after", ""))
+    if until:
+        # By the server's own clock, where it tells the time.
+        now = _date(headers.get("date", "")) or datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
+    named = re.search(rf"(?:try again|retry) (?:in|after) ((?:{_AMOUNT}[ ,]*)+)", message.lower())
     if named is None:
         return None
     return sum(float(number) * _unit(name) for number, name in re.findall(_AMOUNT, named[1]))
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _unit(name: str) -> float:

@@ -96,8 +96,9 @@ class ListedModel:
 
 
 def known(name: str) -> Model:
-    """Return what is documented about the model of this name."""
-    return next(model for model in MODELS if name.startswith(model.prefix))
+    """Return what is documented about the model of this name; gateways put a provider before it."""
+    bare = name.rpartition("/")[2]
+    return next(model for model in MODELS if bare.startswith(model.prefix))
 
 
 def takes_any_size(model: str) -> bool:
@@ -113,7 +114,7 @@ def check_size(model: str, text: str) -> str:
     """
     if text in PRESETS:
         return PRESETS[text]
-    sides = re.fullmatch(r"\s*(\d{1,5})\s*[xX×*]\s*(\d{1,5})\s*", text)  # noqa: RUF001
+    sides = re.fullmatch(r"\s*(\d{1,5})\s*[xX\u00d7*]\s*(\d{1,5})\s*", text)
     if sides is None:
         raise ValueError("Write the size as width x height in pixels, such as 1536x1024.")
     size = int(sides[1]), int(sides[2])

@@ -17,6 +17,9 @@ from utils.review.blobs import blobs
 from utils.review.records import Attempt, Cost, Engine
 from utils.review.store import Store, by_key
 
+PLACEHOLDER = "What should the picture show?"
+# How the part is named where a person brings sources of their own; '' where there are none.
+SOURCES = "Use my pictures"
 EXAMPLES = (
     "A lighthouse by the sea at sunset",
     "Snowy mountains above a quiet lake at dawn",
@@ -189,8 +192,9 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 accept_new_options=free,
                 help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
             )
+    wrong = st.empty()
     if error := images.size_error(by_key(shared)):
-        st.warning(error)
+        wrong.warning(error)
 
 
 def in_pixels(value: str) -> str:
@@ -214,7 +218,7 @@ def spending_in_words(shared: Store) -> list[str]:
     return lines
 
 
-def render_estimate(shared: Store) -> None:
+def show_estimate(shared: Store, place: DeltaGenerator) -> None:
     """Say what several pictures, or one of a costly quality, will probably cost."""
     if by_key(shared)["quality"] not in images.COSTLY and shared["count"] == 1:
         return
@@ -226,7 +230,7 @@ def render_estimate(shared: Store) -> None:
     if dollars is None and shared["attempts"]:
         dollars = shared["attempts"][-1].result.cost.dollars
     if dollars:
-        st.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
+        place.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
 
 
 def render_retirement(shared: Store) -> None:

@@ -17,6 +17,7 @@ MAX_PIXELS = 16_000_000
 # No camera makes more; above it a few bytes of a file could take all memory.
 MAX_UPLOAD_PIXELS = 100_000_000
 THUMBNAIL = 72
+READ = ("PNG", "JPEG", "WEBP")
 # MPO: what many phones make of a JPEG, with a preview or a depth map as a second picture.
 FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
@@ -65,7 +66,7 @@ def check_picture(data: bytes) -> Checked:
     if len(data) > MAX_BYTES:
         raise NotAPictureError("too many bytes")
     try:
-        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+        with Image.open(io.BytesIO(data), formats=READ) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NotAPictureError("too many pixels")
             opened.load()

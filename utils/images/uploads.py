@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from utils.images.pictures import BROKEN, FORMATS, MAX_UPLOAD_PIXELS, shrink
+from utils.images.pictures import BROKEN, READ, shrink
 from utils.review.blobs import NoRoomError, blobs
 
 MAX_UPLOADS = 16
@@ -47,15 +47,21 @@ def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[U
     nothing was. What needs no change keeps its bytes. Only the first MAX_UPLOADS are looked at.
     """
     uploads, told, scaled = [], [], []
+    # Half of a browser's room is for what is made of them: that was paid for.
+    kept_free = blobs.share // 2
     for number, (file_name, data) in enumerate(files[:MAX_UPLOADS], 1):
         try:
             with _lock:
                 fitting = _fit(data)
+            if not blobs.has_room(owner, len(fitting.data) + kept_free):
+                raise NoRoomError
             name = blobs.put(owner, fitting.data, thumbnail=fitting.thumbnail)
         except _RefusedError as exc:
             told.append(f"Picture {number} {exc}")
         except NoRoomError:
-            told.append(f"Picture {number} is larger than this server keeps. Use a smaller one.")
+            told.append(
+                f"Picture {number} takes more room than is left. Use smaller or fewer ones."
+            )
         else:
             uploads.append(Upload(name, file_name))
             if fitting.scaled:
@@ -79,8 +85,10 @@ def _fit(data: bytes) -> _Fitting:
     if data[4:8] == b"ftyp" and data[8:12] in HEIC:
         raise _RefusedError("is a HEIC picture, which few servers take. Send it as JPEG.")
     try:
-        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as opened:
+        with Image.open(io.BytesIO(data), formats=READ) as opened:
             return _scale(opened, data)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _RefusedError("has more than 100 megapixels. Use a smaller one.") from None
     except BROKEN:
         raise _RefusedError(
             "is no PNG, JPEG or WebP picture that can be used. Choose another one."
@@ -89,26 +97,27 @@ def _fit(data: bytes) -> _Fitting:
 
 def _scale(opened: Image.Image, data: bytes) -> _Fitting:
     size, image_format = opened.size, str(opened.format)
-    if size[0] * size[1] > MAX_UPLOAD_PIXELS:
-        raise _RefusedError("has more than 100 megapixels. Use a smaller one.")
     target = _target(size)
     # A JPEG is read at a half or less of its size where that is enough: a fraction of the cost.
     opened.draft(None, target)
     unpacked = opened.width * opened.height * len(opened.getbands())
     if unpacked > max(FREE_BYTES, EXPANSION * len(data)):
         raise _RefusedError("would take too much memory here. Use a smaller one.")
-    turned = opened.getexif().get(ORIENTATION, 1) != 1
     opened.load()
+    turned = opened.getexif().get(ORIENTATION, 1) != 1
     if target == size and not turned and image_format != "MPO" and len(data) < API_BYTES:
         return _Fitting(data, shrink(opened))
-    picture = ImageOps.exif_transpose(opened.resize(target, Image.Resampling.LANCZOS))
+    plain = opened
+    if opened.mode not in ("L", "LA", "RGB", "RGBA"):
+        plain = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+    picture = ImageOps.exif_transpose(plain.resize(target, Image.Resampling.LANCZOS))
     scaled = "" if target == size else f"{picture.width}x{picture.height}"
+    saved_as = "JPEG" if image_format == "MPO" else image_format
+    if saved_as == "PNG" and len(data) >= API_BYTES:
+        saved_as = "WEBP"
+    profile = opened.info.get("icc_profile") if plain is opened else None
     out = io.BytesIO()
-    if FORMATS[image_format] == "jpg" or len(data) >= API_BYTES:
-        plain = picture.convert("RGB")
-        plain.save(out, "JPEG", quality=QUALITY, icc_profile=opened.info.get("icc_profile"))
-    else:
-        picture.save(out, image_format, quality=QUALITY, icc_profile=opened.info.get("icc_profile"))
+    picture.save(out, saved_as, quality=QUALITY, icc_profile=profile)
     return _Fitting(out.getvalue(), shrink(picture), scaled)
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypedDict, TypeVar, Unpack
+from typing import TypeVar
 
 from cachetools import TTLCache
 
@@ -70,20 +70,9 @@ class News:
     outcome: object = None
 
 
-class Change(TypedDict, total=False):
-    """Fields of News that change."""
-
-    tries: int
-    lost: int
-    setback: str
-    partial: object
-    drafts: int
-    resume_at: float
-    outcome: object
-
-
 Work = TypeVar("Work")
-Call = Callable[[Callable[[object], None]], Awaitable[object]]
+OnPartial = Callable[[object], None]
+Call = Callable[[OnPartial], Awaitable[object]]
 
 
 class Job:
@@ -118,15 +107,11 @@ class Job:
             return None
         return pace.share_done(time.monotonic() - self.news.since, self.expected)
 
-    def advance(self, phase: Phase, **changes: Unpack[Change]) -> None:
-        """Enter `phase` now."""
-        self._tell(replace(self.news, phase=phase, since=time.monotonic(), **changes))
-
     def tell_partial(self, partial: object) -> None:
         """Take in a partial result."""
-        self._tell(replace(self.news, partial=partial, drafts=self.news.drafts + 1))
+        self.tell(replace(self.news, partial=partial, drafts=self.news.drafts + 1))
 
-    def _tell(self, news: News) -> None:
+    def tell(self, news: News) -> None:
         """Change what is known, and wake everyone who waits.
 
         After the end nothing is news: a call that is being cancelled may still have something
@@ -269,30 +254,36 @@ class Jobs:
                 break
             lost = news.lost + outcome.billed
             if not outcome.retry or news.tries >= news.max_tries:
-                job.advance(news.phase, lost=lost)
+                job.tell(replace(news, lost=lost))
                 break
             pause = outcome.retry_after
             if pause is None:
                 pause = wait * 2 ** (news.tries - 1) * random.uniform(0.75, 1.25)
-            job.advance(
-                Phase.PAUSED,
-                resume_at=time.monotonic() + pause,
-                setback=outcome.kind,
-                lost=lost,
-                partial=None,
-                drafts=0,
+            now = time.monotonic()
+            job.tell(
+                News(
+                    Phase.PAUSED,
+                    now,
+                    news.tries,
+                    news.max_tries,
+                    lost,
+                    setback=outcome.kind,
+                    resume_at=now + pause,
+                )
             )
             await asyncio.sleep(pause)
-            job.advance(Phase.QUEUED)
+            job.tell(replace(job.news, phase=Phase.QUEUED, since=time.monotonic()))
         with self._lock:
             self._end(job, outcome)
 
     async def _try(self, job: Job, call: Call) -> object:
         try:
             async with self._place(job.lane):
-                job.advance(Phase.WORKING, tries=job.news.tries + 1)
+                began = time.monotonic()
+                tries = job.news.tries + 1
+                job.tell(replace(job.news, phase=Phase.WORKING, since=began, tries=tries))
                 result = await call(job.tell_partial)
-                pace.note(job.kind, time.monotonic() - job.news.since)
+                pace.note(job.kind, time.monotonic() - began)
                 return result
         except FailedError as exc:
             return exc.problem
@@ -312,8 +303,11 @@ class Jobs:
         self._running.pop(job.id, None)
         if job.news.phase is Phase.ENDED:
             return
-        lost = job.news.lost + (outcome is CANCELLED and job.news.phase is Phase.WORKING)
-        job.advance(Phase.ENDED, partial=None, outcome=outcome, lost=lost)
+        news, now = job.news, time.monotonic()
+        lost = news.lost + (outcome is CANCELLED and news.phase is Phase.WORKING)
+        job.tell(
+            replace(news, phase=Phase.ENDED, since=now, lost=lost, partial=None, outcome=outcome)
+        )
         job.future = None
         self._ended[job.id] = job
 

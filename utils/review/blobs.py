@@ -54,6 +54,11 @@ class Blobs:
             self._make_room(owner, name)
         return name
 
+    def has_room(self, owner: str, size: int) -> bool:
+        """Return whether `size` bytes more would push out nothing of the owner's."""
+        with self._lock:
+            return self._weight_of(owner) + size <= self.share
+
     def get(self, name: str, version: str = "") -> bytes | None:
         """Return the bytes of this name, or a smaller version of them; None if they are gone."""
         with self._lock:
@@ -120,7 +125,7 @@ class Blobs:
             self._drop(heaviest, self._oldest(heaviest, new))
 
     def _weight_of(self, owner: str) -> int:
-        return sum(self._blobs[name].weight for name in self._owned[owner])
+        return sum(self._blobs[name].weight for name in self._owned.get(owner, ()))
 
     def _oldest(self, owner: str, new: str) -> str:
         """Return what `owner` is to lose: its oldest thing, what it has not fetched yet last."""

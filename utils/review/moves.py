@@ -23,6 +23,7 @@ Choose = Callable[[Mapping[str, object]], tuple[Engine, dict[str, str]]]
 MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
 MAX_COUNT = 4
+MAX_SOURCES = 16
 
 
 def begin(
@@ -62,8 +63,8 @@ def snapshot(shared: Store) -> dict[str, object]:
 
 
 def mend(shared: Store) -> None:
-    """Leave out attempts whose bytes are gone, and stay at no stage that lacks what it shows."""
-    there = tuple(one for one in shared["attempts"] if blobs.get(one.result.name) is not None)
+    """Leave out what is named but gone, and stay at no stage that lacks what it shows."""
+    there = _still_there(shared["attempts"])
     ids = [attempt.id for attempt in there]
     if len(there) < len(shared["attempts"]):
         shared["error_message"] = "The oldest results were too many to keep, and are gone."
@@ -71,6 +72,8 @@ def mend(shared: Store) -> None:
         if shared["under_review"] not in ids:
             shared["under_review"] = ids[-1] if ids else ""
         _write_base64(shared)
+    if len(recent := _still_there(shared["recent"])) < len(shared["recent"]):
+        shared["recent"] = recent
     if shared["compared"] not in ids:
         shared["compared"] = ""
     shows = STAGES[shared["stage"]].shows
@@ -81,10 +84,25 @@ def mend(shared: Store) -> None:
 def keep_widgets(shared: Store) -> None:
     """Keep what was typed: Streamlit wipes what arrives in the run that disables its widget."""
     values = by_key(shared)
-    keys = ("task_input", "change", "compared", "count", "api_key", *shared["settings"])
-    for key in (*keys, edit_key(shared["under_review"])):
+    boxes = (prompt_key(shared), edit_key(shared["under_review"]))
+    for key in (*boxes, "change", "compared", "count", "api_key", *shared["settings"]):
         if key in values:
             values[key] = values[key]
+
+
+def prompt_key(shared: Store) -> str:
+    """Return the key of the prompt box: another one when its text is not what was typed there.
+
+    A page that has not heard of the new text yet would send the old one with the next click.
+    """
+    return f"prompt-{shared['prompt_round']}"
+
+
+def edit_prompt(shared: Store) -> None:
+    """Keep the text of the prompt box."""
+    text = by_key(shared).get(prompt_key(shared))
+    if isinstance(text, str):
+        shared["task_input"] = text
 
 
 def edit_key(attempt_id: str) -> str:
@@ -106,11 +124,13 @@ def edited_prompt(shared: Store) -> str:
 
 
 def fit_boxes(shared: Store) -> None:
-    """Make the boxes that belong to the attempt under review show what belongs to it."""
+    """Make the boxes show what belongs to them."""
     values = by_key(shared)
     attempt_id = shared["under_review"]
-    fitting = {edit_key(attempt_id): edited_prompt(shared)} if attempt_id else {}
-    for key, value in (fitting | {"picked": attempt_id or None}).items():
+    fitting = {prompt_key(shared): shared["task_input"], "picked": attempt_id or None}
+    if attempt_id:
+        fitting[edit_key(attempt_id)] = edited_prompt(shared)
+    for key, value in fitting.items():
         # A box that is set anew would lose what is just being typed.
         if values.get(key) != value:
             values[key] = value
@@ -125,10 +145,12 @@ def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
     """Put an example into the prompt box, but never over a person's own words."""
     if shared["task_input"].strip() in ("", *examples):
         shared["task_input"] = prompt
+        shared["prompt_round"] += 1
 
 
 def generate(shared: Store, click_id: str, choose: Choose) -> None:
     """Ask for results of the prompt in the box, unless some are on their way."""
+    edit_prompt(shared)
     _ask(shared, click_id, choose, shared["task_input"], source_names(shared))
 
 
@@ -219,6 +241,14 @@ def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
         shared["pending"] = left
 
 
+def asked(shared: Store) -> list[str]:
+    """Return the ids of all that was asked for by the clicks that something is waited for of."""
+    clicks = {pending.click for pending in shared["pending"]}
+    waiting = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
+    ids = {pending.id for pending in waiting if pending.click in clicks}
+    return sorted(ids | {one.id for one in shared["attempts"] if one.click in clicks})
+
+
 def came_to_review(shared: Store) -> bool:
     """Return whether what is under review has come just now: it is still waited for."""
     waited_for = [pending.id for pending in shared["pending"]]
@@ -290,6 +320,7 @@ def start_over(shared: Store) -> None:
     kept = {attempt.id: attempt for attempt in (*shared["recent"], *shared["attempts"])}
     shared["recent"] = tuple(kept.values())[-MAX_ATTEMPTS:]
     shared["stage"] = "initial_input"
+    shared["prompt_round"] += 1
     drop_references(shared)
     for key, default in DEFAULTS.items():
         if key not in START_OVER_KEEPS:
@@ -318,7 +349,11 @@ def clear_recent(shared: Store) -> None:
 def use_references(shared: Store, references: Sequence[tuple[str, str]], sentence: str) -> None:
     """Make the next results from these too: names in the table of blobs, and names for people."""
     clear_error(shared)
-    shared["references"] = tuple(references)
+    together = tuple(dict((*shared["references"], *references)).items())
+    shared["references"] = together[:MAX_SOURCES]
+    shared["upload_round"] += 1
+    if len(together) > MAX_SOURCES:
+        sentence = f"{sentence} Only the first {MAX_SOURCES} are used.".strip()
     shared["error_message"] = sentence
 
 
@@ -373,6 +408,11 @@ def _ask(
     if not prompt.strip():
         shared["error_message"] = "Write the prompt first: a few words are enough."
         return
+    if len(sources) > MAX_SOURCES:
+        shared["error_message"] = (
+            f"With the picture to change these are more than {MAX_SOURCES}. Remove one of yours."
+        )
+        return
     if len(prompt) > MAX_PROMPT:
         many = f"{len(prompt) - MAX_PROMPT:,}"
         shared["error_message"] = f"The prompt is {many} characters too long. Shorten it."
@@ -422,6 +462,10 @@ def _write_base64(shared: Store) -> None:
 
 def _base64(name: str) -> str:
     return pybase64.b64encode(blobs.get(name) or b"").decode()
+
+
+def _still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    return tuple(one for one in attempts if blobs.get(one.result.name) is not None)
 
 
 def _bounded(shared: Store, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -37,6 +37,7 @@ class Store(TypedDict):
     stage: str
     decision: str
     task_input: str
+    prompt_round: int
     edits: Mapping[str, str]
     change: str
     references: tuple[tuple[str, str], ...]
@@ -66,6 +67,7 @@ DEFAULTS: Store = {
     "stage": "initial_input",
     "decision": "",
     "task_input": "",
+    "prompt_round": 0,
     "edits": {},
     "change": "",
     "references": (),
@@ -97,6 +99,7 @@ NOT_REMEMBERED = frozenset(
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",
+    "prompt_round",
     "upload_round",
     "count",
     "costs",

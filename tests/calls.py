@@ -1,0 +1,73 @@
+"""Asking for a picture, as the flow does it, and what the tests of such calls share."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from tests.images_server import Call
+from utils import images
+from utils.jobs.outcomes import FailedError, Problem
+from utils.review.blobs import blobs
+from utils.review.records import Engine, Wish
+
+OWNER = "a browser"
+PENDING = "request-1"
+
+
+def shared(**changes: object) -> dict[str, object]:
+    """A shared store with what the room of images reads of it."""
+    return {"api_key": "", **images.DEFAULTS, **changes}
+
+
+def wish(
+    prompt: str = "a fox",
+    options: Mapping[str, str] | None = None,
+    *,
+    sources: tuple[bytes, ...] = (),
+    engine: Engine | None = None,
+    **named: str,
+) -> Wish:
+    """A wish to the engine that the environment names; `sources` are put into the table first."""
+    names = tuple(blobs.put(OWNER, source) for source in sources)
+    chosen = {**(options or {}), **named}
+    return Wish(prompt, engine or images.engine(shared()), chosen, names)
+
+
+def ask(
+    asked: Wish, *, key: str = "", on_partial: Callable[[bytes], None] = lambda draft: None
+) -> images.Picture | Problem:
+    """Make the call and return how it ends."""
+    call = images.make(PENDING, asked, key, OWNER)
+
+    async def end() -> images.Picture:
+        return await call(on_partial)
+
+    try:
+        return asyncio.run(end())
+    except FailedError as exc:
+        return exc.problem
+
+
+def made(asked: Wish, *, key: str = "") -> images.Picture:
+    """Make the call, which must bring a picture."""
+    picture = ask(asked, key=key)
+    assert isinstance(picture, images.Picture), picture
+    return picture
+
+
+def failed(asked: Wish, *, key: str = "") -> Problem:
+    """Make the call, which must fail."""
+    problem = ask(asked, key=key)
+    assert isinstance(problem, Problem), problem
+    return problem
+
+
+def kept(picture: images.Picture) -> bytes:
+    """The bytes of a picture, from the table."""
+    data = blobs.get(picture.name)
+    assert data is not None
+    return data
+
+
+def sent(call: Call) -> Mapping[str, object]:
+    """The settings of a call, as the server saw them."""
+    return {name: value for name, value in call.wish.items() if name not in ("prompt", "model")}

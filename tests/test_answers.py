@@ -491,21 +491,18 @@ def jobs() -> Iterator[Jobs]:
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_only_what_helps_is_tried_again(images_server: ImagesServer, jobs: Jobs, name: str) -> None:
+def test_only_what_helps_is_tried_again_and_whatever_may_have_been_billed_says_so(
+    images_server: ImagesServer, jobs: Jobs, name: str
+) -> None:
     images_server.script(then=ANSWERS[name][0]("generation")[-1])
     call = images.make(PENDING, wish(options=OPTIONS), "", OWNER)
     job = jobs.join(PENDING, call, tries=3)
     for _ in watch([job]):
         pass
-    assert isinstance(job.news.outcome, Problem)
-    assert_can_be_read(job.news.outcome.sentence)
+    problem = job.news.outcome
+    assert isinstance(problem, Problem)
+    assert_can_be_read(problem.sentence)
     assert len(images_server.calls) == (3 if name in TRIED_AGAIN else 1)
-
-
-@pytest.mark.parametrize("name", FAILING)
-def test_whatever_may_have_been_billed_says_so(images_server: ImagesServer, name: str) -> None:
-    images_server.script(then=ANSWERS[name][0]("generation")[-1])
-    problem = failed(wish(options=OPTIONS))
     assert problem.billed == ("billed" in problem.sentence)
     assert problem.billed == (problem.kind not in UNBILLED and name != "teapot")
 

@@ -1,6 +1,7 @@
 """Whatever a server sends: a picture or a Problem, and nothing of it on the page or in the log."""
 
 import asyncio
+import io
 import json
 import logging
 from typing import Any
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.calls import OWNER
 from tests.images_server import picture
@@ -107,3 +109,31 @@ def test_nothing_escapes_and_nothing_leaks(
             assert secret not in text
     for sentence in sentences:
         assert SECRET not in sentence
+
+
+def saved(image_format: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.effect_noise((40, 30), 50).convert("RGB").save(out, image_format, exif=turned, **options)
+    return out.getvalue()
+
+
+FILES = [
+    saved("PNG"),
+    saved("JPEG", progressive=True),
+    saved("WEBP"),
+    saved("MPO", save_all=True, append_images=[Image.new("RGB", (20, 15))]),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(FILES),
+    st.lists(st.tuples(st.integers(0, 600), st.binary(max_size=3)), max_size=8),
+)
+def test_a_broken_upload_is_taken_or_refused(data: bytes, edits: list[tuple[int, bytes]]) -> None:
+    for at, text in edits:
+        data = data[:at] + text + data[at + len(text) :]
+    kept, sentence = images.take_uploads(OWNER, [("file", data)])
+    assert bool(kept) != bool(sentence) or "scaled down" in sentence

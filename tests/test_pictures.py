@@ -127,7 +127,7 @@ def test_base64_beyond_the_bounds_is_not_even_decoded(monkeypatch: pytest.Monkey
         ("nul.", "picture-nul.png"),
         ("com7", "picture-com7.png"),
         ("LPT³", "picture-lpt³.png"),
-        ("CONIN$", "picture-conin.png"),
+        ("CONIN$", "conin.png"),
         ("console", "console.png"),
         ("com10", "com10.png"),
         ("dots...", "dots.png"),

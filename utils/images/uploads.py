@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from utils.images.pictures import BROKEN, READ, shrink
+from utils.images.pictures import READ, shrink
 from utils.review.blobs import NoRoomError, blobs
 
 MAX_UPLOADS = 16
@@ -89,7 +89,10 @@ def _fit(data: bytes) -> _Fitting:
             return _scale(opened, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _RefusedError("has more than 100 megapixels. Use a smaller one.") from None
-    except BROKEN:
+    except _RefusedError:
+        raise
+    except Exception:
+        # Pillow's readers fail in ways of many kinds.
         raise _RefusedError(
             "is no PNG, JPEG or WebP picture that can be used. Choose another one."
         ) from None

@@ -25,6 +25,7 @@ from tests.images_server import (
     stream,
 )
 from utils import images
+from utils.demo.engine import DemoTransport
 from utils.images import api, clients
 from utils.images.events import read_events
 from utils.jobs.outcomes import FailedError
@@ -415,6 +416,7 @@ def test_as_many_places_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_demo_engine_is_reached_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="")
+    monkeypatch.setattr(DemoTransport.__init__, "__defaults__", (0.0,))
     drafts: list[bytes] = []
     answer = ask(wish("hills", size="64x48"), on_partial=drafts.append)
     assert isinstance(answer, images.Picture)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -97,14 +98,16 @@ def _run(
             env={**os.environ, **environment},
             stdout=out,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_until_healthy(address + health, process, log)
         yield address
     finally:
-        # LiteLLM would wait for calls that hang before it ends.
-        process.kill()
+        # With all that it has started: Node is the child of a script. And without a word: LiteLLM
+        # would wait for calls that hang before it ends.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
 

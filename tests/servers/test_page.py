@@ -1,6 +1,9 @@
 """What a person sees, and what it comes to at the model, with real servers by others behind."""
 
+import json
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,17 +137,31 @@ def test_trouble_at_the_model_is_counted_as_perhaps_billed(
 
 
 def test_a_model_that_cools_down_is_waited_for_and_paid_once(
-    page: Page, cooling_app: RunningApp, images_server: ImagesServer
+    page: Page,
+    cooling_app: RunningApp,
+    litellm_as_it_comes: Gateway,
+    images_server: ImagesServer,
 ) -> None:
-    images_server.script(error(401, "invalid_api_key"))
     open_app(page, cooling_app)
-    generate(page, "a fox")
-    expect(page.get_by_text("The API key was not accepted.")).to_be_visible()
-    expect_settled(page)
+    prompt_box(page).fill("a fox")
+    images_server.script(error(401, "invalid_api_key"))
+    # Somebody else's call, just before: it cools down for no more than 5 s.
+    assert call_fails(litellm_as_it_comes, "cooling-image") == 401
     button(page, "Generate Image").click()
     expect(page.get_by_text(re.compile(r"next try in \d s"))).to_be_visible()
     expect_screen(page, "2. Review Generated Image")
     assert len(images_server.calls) == 2
+
+
+def call_fails(gateway: Gateway, model: str) -> int:
+    """Ask the gateway without the app; return the status of its error."""
+    body = json.dumps({"model": model, "prompt": "any"}).encode()
+    headers = {"Authorization": f"Bearer {gateway.key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{gateway.url}/images/generations", body, headers)
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(request, timeout=30)
+    raised.value.close()
+    return raised.value.code
 
 
 def test_a_wrong_key_for_litellm_reads_so(

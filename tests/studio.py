@@ -63,6 +63,12 @@ def picture_of(page: Page) -> Locator:
     return page.locator("[class*='st-key-canvas'] img")
 
 
+def shown_bytes(page: Page) -> bytes:
+    """The bytes behind the large picture."""
+    address = str(picture_of(page).evaluate("image => image.src"))
+    return page.request.get(address).body()
+
+
 def shown_prompt(page: Page) -> Locator:
     """The prompt of the picture under review, or of the result."""
     return page.get_by_test_id("stCode")

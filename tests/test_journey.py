@@ -18,7 +18,7 @@ from tests.studio import (
     prompt_box,
     shown_prompt,
 )
-from utils.review.moves import EXAMPLES
+from utils.images.page import EXAMPLES
 
 NASTY = (
     "# heading\n**bold** `code` <b onmouseover=alert(1)>tag</b> <img src=x onerror=alert(1)>\n"
@@ -173,7 +173,7 @@ def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
 ) -> None:
     with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as app:
         open_app(page, app)
-        key_box = page.get_by_role("textbox", name="API key")
+        key_box = page.get_by_role("textbox", name="Your key for 127.0.0.1")
         key_box.fill("sk-typed-by-a-person")
         generate(page, "a fox")
         expect_screen(page, "2. Review Generated Image")

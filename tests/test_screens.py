@@ -1,20 +1,28 @@
+import base64
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import flow
 from tests.images_server import picture
 from utils.demo.engine import DemoTransport
-from utils.images.api import TRANSPORTS
-from utils.images.errors import CANCELLED
+from utils.images.api import Picture
+from utils.images.engines import TRANSPORTS
+from utils.images.models import DEMO_MODEL
+from utils.images.page import EXAMPLES
 from utils.images.pictures import check_picture
+from utils.jobs.outcomes import NOT_BEGUN, UNKNOWN
 from utils.jobs.table import Jobs
-from utils.review import moves as state
-from utils.settings import DEMO_MODEL
+from utils.review import moves
+from utils.review.blobs import blobs
+from utils.review.records import Cost, Engine, Pending, Wish
+from utils.review.store import Store
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 
@@ -23,10 +31,8 @@ MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """A table of jobs for each test, and a demo engine without its pace."""
     table = Jobs()
-    monkeypatch.setattr("nodes.jobs", table)
-    monkeypatch.setattr("utils.jobs.table.jobs", table)
-    monkeypatch.setattr("utils.images.catalogue.jobs", table)
-    monkeypatch.setattr("utils.images.catalogue._asked", {})
+    for module in ("nodes", "screens.parts", "utils.jobs.table", "utils.images.catalogue"):
+        monkeypatch.setattr(f"{module}.jobs", table)
     monkeypatch.setitem(TRANSPORTS, DEMO_MODEL, partial(DemoTransport, pace=0))
     yield table
     table.stop()
@@ -35,6 +41,10 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 @pytest.fixture
 def app() -> AppTest:
     return AppTest.from_file("../app.py", default_timeout=20).run()
+
+
+def store(app: AppTest) -> Store:
+    return cast("Store", app.session_state)
 
 
 def button(app: AppTest, label: str) -> Any:
@@ -59,19 +69,20 @@ def heading(app: AppTest) -> str:
     return str(found)
 
 
+def pending(prompt: str) -> Pending:
+    engine = Engine("A server", "some-model", "http://127.0.0.1:9/v1")
+    return Pending("given", "click", Wish(prompt, engine, brief=prompt))
+
+
 def put_under_review(app: AppTest, prompt: str = "a fox") -> str:
     """Bring the app to its second screen with a small picture, without a call."""
-    shared = app.session_state
-    image = picture(prompt)
-    shared["pending"] = pending(prompt)
-    state.receive_picture(shared, "given", check_picture(image), "some-model")
+    shared = store(app)
+    made = check_picture(base64.b64decode(picture(prompt)))
+    name = blobs.put(shared["owner"], made.data, thumbnail=made.thumbnail)
+    result = Picture(name, made.extension, made.width, made.height, 0, Cost(), 1.0)
+    moves.receive(shared, pending(prompt), result)
     app.run()
-    return image
-
-
-def pending(prompt: str) -> dict[str, Any]:
-    wish = {"prompt": prompt, "model": "", "options": {}, "images": (), "parent": ""}
-    return {"asked": ("given",), "waiting": ("given",), "received": False, **wish}
+    return picture(prompt)
 
 
 def click(app: AppTest, label: str) -> AppTest:
@@ -84,22 +95,22 @@ def test_the_first_screen_asks_for_a_prompt(app: AppTest) -> None:
     assert heading(app) == "1. Generate Image"
     assert app.text_area[0].label == "Prompt"
     assert app.text_area[0].placeholder
-    assert app.text_area[0].proto.max_chars == 32_000
-    assert labels(app) == {"Generate Image", *state.EXAMPLES}
+    assert not app.text_area[0].proto.max_chars
+    assert labels(app) == {"Generate Image", *EXAMPLES}
 
 
 def test_one_click_on_an_example_fills_the_box(app: AppTest) -> None:
-    for example in state.EXAMPLES:
+    for example in EXAMPLES:
         click(app, example)
         assert app.text_area[0].value == example
     click(app, "Generate Image")
-    assert shown_as_typed(app) == [state.EXAMPLES[-1]]
+    assert shown_as_typed(app) == [EXAMPLES[-1]]
 
 
 def test_examples_leave_a_persons_own_words_alone(app: AppTest) -> None:
     # Typed, and clicked before the page knew of it.
     app.text_area[0].set_value("my own words")
-    click(app, state.EXAMPLES[0])
+    click(app, EXAMPLES[0])
     assert app.text_area[0].value == "my own words"
     assert labels(app) == {"Generate Image"}
 
@@ -114,7 +125,7 @@ def test_the_steps_say_where_one_is(app: AppTest) -> None:
 def test_an_empty_prompt_gets_a_friendly_word(app: AppTest) -> None:
     app.text_area[0].set_value("  ")
     click(app, "Generate Image")
-    assert "Describe" in app.warning[0].value
+    assert app.warning[0].value == "Write the prompt first: a few words are enough."
     assert app.session_state["stage"] == "initial_input"
 
 
@@ -123,7 +134,7 @@ def test_generate_leads_to_review_with_the_picture_of_the_demo_engine(app: AppTe
     click(app, "Generate Image")
     assert heading(app) == "2. Review Generated Image"
     assert "a fox in the snow" in shown_as_typed(app)
-    assert {"Approve", "Regenerate", "Generate Image", "Change Picture"} == labels(app)
+    assert labels(app) == {"Approve", "Regenerate", "Generate Image"}
     assert app.session_state["generated_image"]
     assert not app.warning
 
@@ -134,7 +145,7 @@ def test_regenerate_brings_another_picture_of_the_same_prompt(app: AppTest) -> N
     first = app.session_state["generated_image"]
     click(app, "Regenerate")
     assert app.session_state["generated_image"] != first
-    assert [one["prompt"] for one in app.session_state["attempts"]] == ["a fox", "a fox"]
+    assert [one.wish.prompt for one in store(app)["attempts"]] == ["a fox", "a fox"]
 
 
 def test_approve_leads_to_the_result_and_its_download(app: AppTest) -> None:
@@ -175,7 +186,7 @@ def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -
     click(app, "Approve")
     click(app, "Start Over")
     click(app, "Clear recent pictures")
-    assert labels(app) == {"Generate Image", *state.EXAMPLES}
+    assert labels(app) == {"Generate Image", *EXAMPLES}
 
 
 @pytest.mark.parametrize("prompt", [MARKDOWN, "two\nlines", "😀 ünïcödé", "x" * 5000])
@@ -209,7 +220,7 @@ def test_with_a_key_on_the_server_the_side_bar_names_the_model_and_takes_no_key(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-server")
     app = AppTest.from_file("../app.py", default_timeout=20).run()
-    assert app.sidebar.text[0].value == "OpenAI\ngpt-image-2.5-flare"
+    assert app.sidebar.text[0].value == "OpenAI\ngpt-image-2.6-flare"
     assert not app.sidebar.text_input
     assert not app.sidebar.info
 
@@ -218,10 +229,39 @@ def test_a_typed_key_changes_the_engine_and_stays_out_of_the_environment(app: Ap
     app.sidebar.text_input[0].set_value("sk-typed").run()
     assert app.sidebar.text[0].value.startswith("OpenAI")
     assert "sk-typed" not in os.environ.values()
-    shared = {key: app.session_state[key] for key in state.DEFAULTS}
-    assert shared["api_key"] == "sk-typed"
-    shared["remembered"] = {}
-    assert "sk-typed" not in str(state.take_changes(shared))
+    assert store(app)["api_key"] == "sk-typed"
+    assert "sk-typed" not in repr(moves.snapshot(store(app)))
+
+
+def test_a_prompt_that_is_too_long_stays_and_is_counted(app: AppTest) -> None:
+    app.text_area[0].set_value("x" * 40_000)
+    click(app, "Generate Image")
+    assert app.warning[0].value == "The prompt is 8,000 characters too long. Shorten it."
+    assert app.text_area[0].value == "x" * 40_000
+
+
+def test_one_alone_that_may_have_been_billed_can_be_asked_for_again(app: AppTest) -> None:
+    put_under_review(app)
+    moves.fail(store(app), replace(pending("an owl"), id="other", click="other"), UNKNOWN)
+    app.run()
+    assert app.warning[0].value == UNKNOWN.sentence
+    assert "Make the missing 1" in labels(app)
+
+
+def test_the_result_says_what_came_after_the_approval(app: AppTest) -> None:
+    put_under_review(app)
+    click(app, "Approve")
+    late = replace(pending("an owl"), id="late", click="late")
+    moves.receive(store(app), late, store(app)["attempts"][0].result)
+    app.run()
+    assert heading(app) == "3. Final Result"
+    assert shown_as_typed(app) == ["a fox"]
+    assert app.info[0].value.startswith("1 more came after your approval.")
+    click(app, "Back to review")
+    click(app, "Next")
+    assert shown_as_typed(app) == ["an owl"]
+    click(app, "Approve")
+    assert not [one for one in app.info if "came after" in one.value]
 
 
 @pytest.mark.parametrize("prepare", [lambda app: None, put_under_review])
@@ -229,19 +269,23 @@ def test_while_a_picture_is_made_the_inputs_rest_and_cancel_is_there(
     app: AppTest, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[AppTest], object]
 ) -> None:
     prepare(app)
+    create_flow = flow.create_flow
     # The script ends where the wait would begin, so that its screen can be looked at.
-    monkeypatch.setattr("flow.create_generation_flow", lambda view: StoppedFlow())
+    monkeypatch.setattr(
+        "flow.create_flow",
+        lambda entry, on_news=None: StoppedFlow() if on_news else create_flow(entry),
+    )
     app.session_state["task_input"] = "a fox"
-    app.session_state["pending"] = pending("a fox")
+    app.session_state["pending"] = (pending("a fox"),)
     app.run()
     costly = [one for one in app.button if one.label in ("Generate Image", "Regenerate")]
     assert costly
     assert all(one.disabled for one in costly)
     assert all(box.disabled for box in app.text_area)
     assert app.sidebar.text_input[0].disabled
-    monkeypatch.undo()
+    monkeypatch.setattr("flow.create_flow", create_flow)
     click(app, "Cancel")
-    assert [warning.value for warning in app.warning] == [CANCELLED.sentence]
+    assert [warning.value for warning in app.warning] == [NOT_BEGUN.sentence]
     assert app.session_state["task_input"] == "a fox"
 
 

@@ -1,20 +1,48 @@
 import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
 
 import app
-from utils.images.errors import CANCELLED
-from utils.jobs.table import Phase, jobs
+from tests.conftest import ROOT, SETTINGS
+from utils.jobs.outcomes import CANCELLED
+from utils.jobs.table import OnPartial, Phase, jobs
 
 
 def test_no_job_outlives_the_server() -> None:
     never = asyncio.Event()
 
-    async def call(on_partial: object) -> None:
+    async def call(_: OnPartial) -> None:
         await never.wait()
 
     async def serve() -> None:
         async with app.lifespan(app.app):
-            job = jobs.join("outlive", call, tries=3, first_wait=1)  # type: ignore[arg-type]
+            job = jobs.join("outlive", call, tries=3, wait=1)
             assert job.news.phase is not Phase.ENDED
         assert job.news.outcome == CANCELLED
 
     asyncio.run(serve())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IMAGE_CONCURRENCY", "0"), ("OPENAI_BASE_URL", "api.example.com"), ("IMAGE_STREAM", "yes")],
+)
+def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value: str) -> None:
+    clean = {key: one for key, one in os.environ.items() if key not in SETTINGS}
+    ended = subprocess.run(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"],
+        cwd=ROOT,
+        env=clean | {name: value, "STREAMLIT_SERVER_PORT": "0"},
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
+    assert ended.returncode == 2
+    # Streamlit's own welcome, which comes first, goes to the standard output.
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith(f"{name} should ")
+    assert sentence.endswith("Change it and start again.")
+    assert "Traceback" not in ended.stdout

@@ -32,7 +32,7 @@ from tests.studio import (
 SOON = (date.today() + timedelta(days=9)).isoformat()
 MODELS = {
     "data": [
-        {"id": "gpt-image-2.5-flare", "shutdown_date": None},
+        {"id": "gpt-image-2.6-flare", "shutdown_date": None},
         {"id": "gpt-image-1.5", "shutdown_date": SOON},
         {"id": "gpt-5"},
     ]
@@ -48,7 +48,10 @@ MODELS = {
         (error(404, "model_not_found"), "does not have this model"),
         (error(429, "insufficient_quota"), "no credit left"),
         (json_answer({"error": {"message": "x", "param": "prompt"}}, 400), "did not accept the"),
-        (json_answer({"detail": "<b>x</b>"}, 418), "could not be made"),
+        (
+            json_answer({"detail": "<b>x</b>"}, 418),
+            "would not make the picture and does not say why",
+        ),
         ([Head(content_type="text/html"), b"<html><h1>Hi</h1></html>"], "something that is no"),
         (json_answer({"data": [{"url": "http://10.0.0.1/x.png"}]}), "could not be fetched"),
     ],
@@ -115,17 +118,22 @@ def test_settings_are_sent_and_survive_stages_reload_and_start_over(
         assert {name: call.wish.get(name) for name in chosen} == chosen
 
 
-def test_a_bad_size_of_ones_own_costs_no_call_and_says_why(
+def test_a_bad_size_of_ones_own_is_told_at_once_and_costs_no_call(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     open_app(page, api_app)
-    choose(page, "Size", "custom")
-    size_box = page.get_by_role("textbox", name="Width x height")
+    size_box = page.get_by_role("combobox", name="Size")
+    wrong = page.get_by_test_id("stSidebar").get_by_text("multiples of 16")
     size_box.fill("1000x1000")
+    size_box.press("Enter")
+    expect(wrong).to_be_visible()
+    expect_settled(page)
     generate(page, "a fox")
-    expect(page.get_by_text("multiples of 16")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_text("multiples of 16")).to_be_visible()
     assert images_server.calls == []
     size_box.fill("1536x864")
+    size_box.press("Enter")
+    expect(wrong).to_be_hidden()
     button(page, "Generate Image").click()
     expect_screen(page, "2. Review Generated Image")
     assert images_server.calls[0].wish["size"] == "1536x864"
@@ -168,7 +176,7 @@ def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(
         open_app(page, app)
         expect(page.get_by_text("will be shut down")).to_be_hidden()
         page.get_by_role("combobox", name="Model").click()
-        expect(page.get_by_role("option")).to_have_text(["gpt-image-2.5-flare", "gpt-image-1.5"])
+        expect(page.get_by_role("option")).to_have_text(["gpt-image-2.6-flare", "gpt-image-1.5"])
         page.get_by_role("option", name="gpt-image-1.5").click()
         warning = f"The chosen model will be shut down on {SOON}. Switch to gpt-image-2"
         expect(page.get_by_text(warning)).to_be_visible()
@@ -205,7 +213,7 @@ def test_streamlit_secrets_win_over_the_environment(
     settings = {"STREAMLIT_SECRETS_FILES": str(secrets), "OPENAI_IMAGE_MODEL": "from-environment"}
     with run_app(tmp_path / "log", **settings) as app:
         open_app(page, app)
-        expect(page.get_by_text("model-from-secrets")).to_be_visible()
+        expect(page.get_by_test_id("stSidebar")).to_contain_text("model-from-secrets")
         generate(page, "a fox")
         expect_screen(page, "2. Review Generated Image")
     (call,) = images_server.calls

@@ -33,6 +33,7 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
+    shown_bytes,
 )
 
 STREAM = Head(content_type="text/event-stream")
@@ -61,12 +62,6 @@ def expect_one_call_and_its_picture(page: Page, images_server: ImagesServer, ima
     expect_settled(page)
     assert len(images_server.calls) == 1
     assert shown_bytes(page) == base64.b64decode(image)
-
-
-def shown_bytes(page: Page) -> bytes:
-    """The bytes behind the large picture."""
-    source = picture_of(page).get_attribute("src") or ""
-    return page.request.get(source if "://" in source else page.url.rstrip("/") + source).body()
 
 
 def wait_view(page: Page) -> Locator:
@@ -389,12 +384,15 @@ def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
     empty = picture_of(page).bounding_box()
     first.set()
     expect(wait_view(page)).to_contain_text("First draft")
-    expect(page.get_by_alt_text("Draft: a fox")).to_be_visible()
+    expect(page.get_by_alt_text("Draft")).to_be_visible()
     draft = picture_of(page).bounding_box()
     second.set()
     expect_screen(page, "2. Review Generated Image")
     expect_settled(page)
-    assert empty == draft == picture_of(page).bounding_box()
+    end = picture_of(page).bounding_box()
+    # Streamlit makes what is wider than 1460 pixels smaller, which rounds a tenth of a pixel away.
+    assert empty == pytest.approx(end, abs=0.25)
+    assert draft == pytest.approx(end, abs=0.25)
 
 
 def test_the_first_draft_is_on_screen_long_before_the_picture(
@@ -406,7 +404,7 @@ def test_the_first_draft_is_on_screen_long_before_the_picture(
     prompt_box(page).fill("a fox")
     began = time.monotonic()
     button(page, "Generate Image").click()
-    expect(page.get_by_alt_text("Draft: a fox")).to_be_visible()
+    expect(page.get_by_alt_text("Draft")).to_be_visible()
     draft_after = time.monotonic() - began
     expect_screen(page, "2. Review Generated Image")
     assert draft_after <= 0.45 * (time.monotonic() - began)
@@ -451,7 +449,7 @@ def test_the_bar_is_honest_before_there_is_experience_and_never_full(
 ) -> None:
     first, second = Gate(), Gate()
     images_server.script([first, *plain(picture("one"))], [second, *plain(picture("two"))])
-    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as app:
+    with run_app(tmp_path / "log", **images_server.environment) as app:
         open_app(page, app)
         generate(page, "a fox")
         bar = wait_view(page).get_by_role("progressbar")
@@ -477,10 +475,9 @@ def test_the_bar_is_honest_before_there_is_experience_and_never_full(
         error(429, "rate_limit_exceeded", "Please try again in 20ms."),
         error(500, "server_error", retry_after="0"),
         error(503, None, retry_after="0"),
-        [STREAM],
         [STREAM, event("partial_image", picture("draft")), Drop()],
     ],
-    ids=["dropped", "408", "409", "429", "500", "503", "no-picture", "cut-stream"],
+    ids=["dropped", "408", "409", "429", "500", "503", "cut-stream"],
 )
 def test_a_passing_failure_is_tried_again_and_the_picture_comes(
     page: Page, api_app: RunningApp, images_server: ImagesServer, failure: Answer
@@ -492,15 +489,33 @@ def test_a_passing_failure_is_tried_again_and_the_picture_comes(
     assert len(images_server.calls) == 2
 
 
-def test_a_try_that_brings_nothing_is_tried_again(
-    page: Page, images_server: ImagesServer, tmp_path: Path
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([Gate()], "did not answer in time"),
+        (error(504, None), "did not answer in time"),
+        ([STREAM, event("partial_image", picture("draft"))], "something that is no picture"),
+    ],
+    ids=["timeout", "504", "stream-without-picture"],
+)
+def test_what_may_have_been_billed_is_asked_for_again_by_the_person_alone(
+    page: Page, images_server: ImagesServer, tmp_path: Path, answer: Answer, words: str
 ) -> None:
-    images_server.script([Gate()], plain(picture("second try")))
-    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url, IMAGE_TIMEOUT="0.5") as app:
+    images_server.script(answer, plain(picture("second try")))
+    settings = {**images_server.environment, "IMAGE_TIMEOUT": "0.5"}
+    with run_app(tmp_path / "log", **settings) as app:
         open_app(page, app)
         generate(page, "a fox")
+        expect(page.get_by_text(words)).to_be_visible()
+        expect(
+            page.get_by_text("1 try that brought nothing may have been billed too")
+        ).to_be_visible()
+        expect_settled(page)
+        assert len(images_server.calls) == 1
+        button(page, "Make the missing 1").click()
         expect_screen(page, "2. Review Generated Image")
-    assert len(images_server.calls) == 2
+        expect(page.get_by_text(words)).to_be_hidden()
+    assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "a fox"]
 
 
 def test_more_than_the_places_wait_in_line_and_cancel_leaves_it(
@@ -508,7 +523,7 @@ def test_more_than_the_places_wait_in_line_and_cancel_leaves_it(
 ) -> None:
     gate = Gate()
     images_server.script(held(gate, picture("first")))
-    settings = {"OPENAI_BASE_URL": images_server.url, "IMAGE_CONCURRENCY": "1"}
+    settings = {**images_server.environment, "IMAGE_CONCURRENCY": "1"}
     assert page.context.browser
     with (
         run_app(tmp_path / "log", **settings) as app,
@@ -539,7 +554,7 @@ def test_the_server_stops_in_time_with_runs_in_flight(
     page: Page, images_server: ImagesServer, tmp_path: Path, how: signal.Signals
 ) -> None:
     images_server.script([STREAM, event("partial_image", picture("draft")), Gate()])
-    with run_app(tmp_path / "log", OPENAI_BASE_URL=images_server.url) as app:
+    with run_app(tmp_path / "log", **images_server.environment) as app:
         open_app(page, app)
         generate(page, "a fox")
         expect(wait_view(page)).to_contain_text("First draft")

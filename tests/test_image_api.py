@@ -191,7 +191,7 @@ def test_the_price_that_a_gateway_tells_counts_before_an_estimate(
 ) -> None:
     body = {"data": [{"b64_json": picture()}], "usage": USAGE}
     images_server.script(json_answer(body, x_litellm_response_cost="0.0421"))
-    assert made(wish()).cost == Cost(1010, 0.0421)
+    assert made(wish()).cost == Cost(1010, 0.0421, told=True)
 
 
 @pytest.mark.parametrize("told", ["", "0.0", "nan", "inf", "-1", "much"])

@@ -174,8 +174,8 @@ def test_cost_follows_from_tokens_where_the_price_is_known() -> None:
 
 
 def test_a_price_that_was_told_counts_before_an_estimate() -> None:
-    assert cost("gpt-image-2.6-flare", USAGE, 0.5) == Cost(5000, 0.5)
-    assert cost("flux", None, 0.5) == Cost(0, 0.5)
+    assert cost("gpt-image-2.6-flare", USAGE, 0.5) == Cost(5000, 0.5, told=True)
+    assert cost("flux", None, 0.5) == Cost(0, 0.5, told=True)
 
 
 @pytest.mark.parametrize("odd", [None, "7", 1.5, -3, True, [], {}])

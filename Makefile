@@ -56,3 +56,18 @@ $(VENV)/test.ready: $(VENV)/run.ready requirements-dev.txt tests/browser.py
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	$(BIN)/python -m tests.browser
 	touch $@
+
+SERVERS := .venv-servers
+
+.PHONY: test-servers
+
+test-servers: $(VENV)/test.ready $(SERVERS)/ready  ## Set up real gateways and servers by others, and test against them
+	$(BIN)/python -m pytest tests/servers
+
+# Node comes from the Python index like all else: the system's may be missing or too old.
+$(SERVERS)/ready: tests/servers/requirements.txt tests/servers/package.json $(VENV)/run.ready
+	$(BIN)/python -m venv --clear $(SERVERS)
+	$(SERVERS)/bin/pip install --quiet -r tests/servers/requirements.txt
+	cp tests/servers/package.json $(SERVERS)
+	$(SERVERS)/bin/npm install --prefix $(SERVERS) --silent --no-audit --no-fund --ignore-scripts
+	touch $@

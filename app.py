@@ -89,6 +89,8 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
 if get_script_run_ctx(suppress_warning=True):
     main()
 else:
+    # Streamlit itself loads the secrets after this import, and the settings are read once.
+    st.secrets.load_if_toml_exists()
     if sentence := check_settings():
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)

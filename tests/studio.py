@@ -1,15 +1,51 @@
 """How a test drives the page: by the names that a person sees."""
 
 import re
+import time
+from weakref import WeakKeyDictionary
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.conftest import RunningApp
 
 LONG = 15_000
 
 
+class Runs:
+    """Whether each run that a page has asked for has begun and ended.
+
+    The page itself says so only once the server has told it that a run began: right after a click
+    it still calls itself settled.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.owed = self.begun = False
+        page.on("websocket", self._watch)
+
+    def _watch(self, socket: WebSocket) -> None:
+        socket.on("framesent", self._note_sent)
+        socket.on("framereceived", self._note_received)
+
+    def _note_sent(self, frame: bytes | str) -> None:
+        if isinstance(frame, bytes) and BackMsg.FromString(frame).HasField("rerun_script"):
+            self.owed, self.begun = True, False
+
+    def _note_received(self, frame: bytes | str) -> None:
+        kind = ForwardMsg.FromString(frame).WhichOneof("type") if isinstance(frame, bytes) else ""
+        if kind == "new_session":
+            self.begun = True
+        elif kind == "script_finished" and self.begun:
+            self.owed = False
+
+
+_runs: WeakKeyDictionary[Page, Runs] = WeakKeyDictionary()
+
+
 def open_app(page: Page, app: RunningApp) -> None:
+    if page not in _runs:
+        _runs[page] = Runs(page)
     page.goto(app.address)
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
 
@@ -53,7 +89,12 @@ def expect_screen(page: Page, heading: str, timeout: float = LONG) -> None:
 
 
 def expect_settled(page: Page) -> None:
-    """Wait until no run is under way."""
+    """Wait until no run is asked for or under way."""
+    until = time.monotonic() + LONG / 1000
+    while _runs[page].owed:
+        assert time.monotonic() < until, "A run that the page has asked for has not ended."
+        # Playwright takes in what comes over the websocket only while it is called.
+        page.wait_for_timeout(10)
     expect(page.get_by_test_id("stApp")).to_have_attribute(
         "data-test-script-state", "notRunning", timeout=LONG
     )

@@ -96,6 +96,7 @@ TRANSPARENT = "For model X, transparent background is not supported."
         ),
         (400, {"error": "some text"}, "parameter", False, False),
         (408, None, "busy", True, False),
+        (408, openai_error(None, "litellm.Timeout: APITimeoutError"), "too slow", False, True),
         (409, {"detail": "conflict"}, "busy", True, False),
         (500, {"error": {"message": "boom"}}, "server", True, True),
         (502, "<html>", "server", True, True),

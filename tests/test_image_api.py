@@ -25,6 +25,7 @@ from tests.images_server import (
     stream,
 )
 from utils import images
+from utils.demo.engine import DemoTransport
 from utils.images import api, clients
 from utils.images.events import read_events
 from utils.jobs.outcomes import FailedError
@@ -190,7 +191,7 @@ def test_the_price_that_a_gateway_tells_counts_before_an_estimate(
 ) -> None:
     body = {"data": [{"b64_json": picture()}], "usage": USAGE}
     images_server.script(json_answer(body, x_litellm_response_cost="0.0421"))
-    assert made(wish()).cost == Cost(1010, 0.0421)
+    assert made(wish()).cost == Cost(1010, 0.0421, told=True)
 
 
 @pytest.mark.parametrize("told", ["", "0.0", "nan", "inf", "-1", "much"])
@@ -415,6 +416,7 @@ def test_as_many_places_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_demo_engine_is_reached_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="")
+    monkeypatch.setattr(DemoTransport.__init__, "__defaults__", (0.0,))
     drafts: list[bytes] = []
     answer = ask(wish("hills", size="64x48"), on_partial=drafts.append)
     assert isinstance(answer, images.Picture)

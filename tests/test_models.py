@@ -174,8 +174,8 @@ def test_cost_follows_from_tokens_where_the_price_is_known() -> None:
 
 
 def test_a_price_that_was_told_counts_before_an_estimate() -> None:
-    assert cost("gpt-image-2.6-flare", USAGE, 0.5) == Cost(5000, 0.5)
-    assert cost("flux", None, 0.5) == Cost(0, 0.5)
+    assert cost("gpt-image-2.6-flare", USAGE, 0.5) == Cost(5000, 0.5, told=True)
+    assert cost("flux", None, 0.5) == Cost(0, 0.5, told=True)
 
 
 @pytest.mark.parametrize("odd", [None, "7", 1.5, -3, True, [], {}])
@@ -196,6 +196,8 @@ def test_a_picture_of_known_quality_is_estimated_before() -> None:
     assert square == pytest.approx(4160 * 30 / 1e6)
     wide = expected_cost("gpt-image-2.6-flare", {"quality": "low", "size": "2048x1024"})
     assert wide == pytest.approx(2 * 272 * 30 / 1e6)
+    medium = expected_cost("gpt-image-2", {"quality": "medium", "size": "1024x1024"})
+    assert medium == pytest.approx(1056 * 30 / 1e6)
     assert expected_cost("gpt-image-2.6-flare", {}) is None
     assert expected_cost("gpt-image-2.6-flare", {"quality": "max"}) is None
     assert expected_cost("flux", {"quality": "high"}) is None

@@ -115,6 +115,8 @@ RULES = (
         "The picture server did not answer in time, and may have billed the picture all the same. "
         "Try again if you still want it.",
         billed=True,
+        # A LiteLLM proxy gives up on the model with 408, after it has asked it.
+        words=r"litellm\.Timeout|request timed out",
         # 524: the same, by one of the large gateways.
         statuses=frozenset({504, 524}),
     ),

@@ -154,7 +154,7 @@ def cost(model: str, usage: object, told: float | None = None) -> Cost:
     counts = usage if isinstance(usage, Mapping) else {}
     tokens = count(counts.get("total_tokens"))
     if told:
-        return Cost(tokens, told)
+        return Cost(tokens, told, told=True)
     if not known(model).priced:
         return Cost(tokens)
     details = counts.get("input_tokens_details")

@@ -90,7 +90,10 @@ def render_facts(attempt: Attempt) -> None:
 def cost_in_words(cost: Cost) -> str:
     """Return a count of tokens, with dollars where they are known or can be estimated."""
     words = [f"{cost.tokens:,} tokens"] if cost.tokens else []
-    words += [f"about ${cost.dollars:.3f} (estimate)"] if cost.dollars else []
+    if cost.dollars:
+        words.append(
+            f"${cost.dollars:.3f}" if cost.told else f"about ${cost.dollars:.3f} (estimate)"
+        )
     return ", ".join(words)
 
 
@@ -205,7 +208,11 @@ def in_pixels(value: str) -> str:
 def spending_in_words(shared: Store) -> list[str]:
     """Return what this session's pictures have cost, as lines of text; none before the first."""
     costs = shared["costs"].values()
-    total = Cost(sum(one.tokens for one in costs), sum(one.dollars for one in costs))
+    total = Cost(
+        sum(one.tokens for one in costs),
+        sum(one.dollars for one in costs),
+        told=all(one.told for one in costs if one.dollars),
+    )
     lost = sum(one.lost for one in costs)
     made = sum(1 for one in costs if one.tokens or one.dollars)
     lines = []

@@ -42,11 +42,13 @@ class Wish:
 class Cost:
     """What a call has cost: tokens, and dollars, 0 where none are known.
 
-    `lost` counts the tries that brought nothing and may have been billed all the same.
+    `told` is True where the server named the price, so that it is no estimate; `lost` counts the
+    tries that brought nothing and may have been billed all the same.
     """
 
     tokens: int = 0
     dollars: float = 0.0
+    told: bool = False
     lost: int = 0
 
 

@@ -1,0 +1,293 @@
+"""What a quick hand does: keys and clicks before the page is there, or just when a picture is."""
+
+import base64
+import time
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.conftest import RunningApp
+from tests.images_server import (
+    USAGE,
+    Gate,
+    Head,
+    ImagesServer,
+    event,
+    picture,
+    plain,
+)
+from tests.studio import (
+    LONG,
+    button,
+    choose,
+    expect_screen,
+    expect_settled,
+    facts,
+    generate,
+    open_app,
+    picture_of,
+    prompt_box,
+    shown_bytes,
+    shown_prompt,
+    to_review,
+)
+from utils.images.page import EXAMPLES
+
+# Seconds between an answer of the server and what a hand does: before, while and after it arrives.
+MOMENTS = [0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.25]
+
+
+def edit_box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Edit the prompt")
+
+
+def thumbnails(page: Page) -> Locator:
+    return page.locator(".st-key-strip img")
+
+
+def edit_and_generate(page: Page, prompt: str, number: int) -> None:
+    edit_box(page).fill(prompt)
+    button(page, "Generate Image").click()
+    expect(facts(page)).to_contain_text(f"Picture {number} ·")
+    expect_settled(page)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_esc_while_the_picture_arrives_shows_it_or_says_that_it_is_cancelled(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, moment: float
+) -> None:
+    gate = Gate()
+    images_server.script([gate, *plain(picture("end"))])
+    open_app(page, api_app)
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    expect(button(page, "Cancel")).to_be_visible()
+    gate.set()
+    # Not a wait for something to happen, but the moment that is tried.
+    time.sleep(moment)
+    page.keyboard.press("Escape")
+    expect(button(page, "Cancel")).to_be_hidden()
+    expect_settled(page)
+    cancelled = page.get_by_role("alert").get_by_text("Cancelled.")
+    arrived = page.get_by_role("heading", name="2. Review Generated Image")
+    expect(cancelled.or_(arrived)).to_be_visible()
+    if arrived.is_visible():
+        assert shown_bytes(page) == base64.b64decode(picture("end"))
+        expect(cancelled).to_be_hidden()
+    else:
+        expect(prompt_box(page)).to_have_value("a fox")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_start_over_while_a_picture_arrives_keeps_what_has_arrived(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, moment: float
+) -> None:
+    gate = Gate()
+    images_server.script(plain(picture("first")), [gate, *plain(picture("second"))])
+    to_review(page, api_app)
+    button(page, "Regenerate").click()
+    images_server.wait_for_calls(2)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect(button(page, "Cancel")).to_be_visible()
+    gate.set()
+    time.sleep(moment)
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    expect_settled(page)
+    _, call = images_server.wait_for_calls(2, ended=True)
+    name = call.headers["x-client-request-id"]
+    has_arrived = f"request={name} model=gpt-image-2.6-flare made" in api_app.log.read_text()
+    expect(page.locator(".st-key-recent img")).to_have_count(1 + has_arrived)
+
+
+def test_ctrl_enter_sends_the_change_that_was_typed(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    finish = event("completed", picture("night"), "edit", usage=USAGE)
+    images_server.script(
+        plain(picture("day")),
+        [Head(content_type="text/event-stream"), finish],
+        plain(picture("owl")),
+    )
+    to_review(page, api_app)
+    page.get_by_role("tab", name="Change this picture").click()
+    change = page.get_by_role("textbox", name="What should be different?")
+    change.fill("make it night")
+    change.press("Control+Enter")
+    expect(facts(page)).to_contain_text("Picture 2 ·")
+    expect_settled(page)
+    call = images_server.calls[1]
+    assert call.path == "/v1/images/edits"
+    assert b"make it night" in call.body
+    page.get_by_role("tab", name="Edit prompt").click()
+    edit_box(page).fill("an owl")
+    edit_box(page).press("Control+Enter")
+    expect(facts(page)).to_contain_text("Picture 3 ·")
+    assert images_server.calls[2].wish["prompt"] == "an owl"
+    assert len(images_server.calls) == 3
+
+
+def test_the_a_key_approves_what_is_on_the_canvas_while_a_draft_of_the_next_is_there(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    gate = Gate()
+    images_server.script(
+        plain(picture("first")),
+        [
+            Head(content_type="text/event-stream"),
+            event("partial_image", picture("draft")),
+            gate,
+            event("completed", picture("second"), usage=USAGE),
+        ],
+    )
+    to_review(page, api_app)
+    page.keyboard.press("g")
+    expect(page.locator(".st-key-wait").get_by_alt_text("Draft")).to_be_visible()
+    expect(picture_of(page)).to_have_count(1)
+    assert shown_bytes(page) == base64.b64decode(picture("first"))
+    page.keyboard.press("a")
+    expect_screen(page, "3. Final Result")
+    assert shown_bytes(page) == base64.b64decode(picture("first"))
+    gate.set()
+    expect(page.get_by_text("1 more came after your approval.")).to_be_visible(timeout=LONG)
+    expect_settled(page)
+    assert shown_bytes(page) == base64.b64decode(picture("first"))
+    page.keyboard.press("b")
+    expect(thumbnails(page)).to_have_count(2)
+
+
+def test_arrows_in_quick_succession_all_count_and_each_picture_has_its_own_prompt(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "prompt 1")
+    for number in range(2, 6):
+        edit_and_generate(page, f"prompt {number}", number)
+    # Eight steps around five pictures.
+    for key, end in (("ArrowLeft", 2), ("ArrowRight", 5)):
+        for _ in range(8):
+            page.keyboard.press(key)
+            time.sleep(0.12)
+        expect(facts(page)).to_contain_text(f"Picture {end} ·")
+        expect_settled(page)
+        expect(shown_prompt(page)).to_have_text(f"prompt {end}")
+        expect(edit_box(page)).to_have_value(f"prompt {end}")
+        assert shown_bytes(page) == base64.b64decode(picture(f"prompt {end}"))
+    button(page, "Generate Image").click()
+    expect(facts(page)).to_contain_text("Picture 6 ·")
+    assert images_server.calls[5].wish["prompt"] == "prompt 5"
+
+
+def test_an_edited_prompt_outlives_a_look_at_another_picture_and_a_regenerate(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "a fox")
+    edit_and_generate(page, "an owl", 2)
+    edit_box(page).fill("an owl with a hat")
+    edit_box(page).blur()
+    for key, words in (("1", "a fox"), ("2", "an owl with a hat")):
+        page.keyboard.press(key)
+        expect(facts(page)).to_contain_text(f"Picture {key} ·")
+        expect(edit_box(page)).to_have_value(words)
+        expect_settled(page)
+    button(page, "Regenerate").click()
+    expect(facts(page)).to_contain_text("Picture 3 ·")
+    expect(edit_box(page)).to_have_value("an owl with a hat")
+    expect_settled(page)
+    page.reload()
+    expect(edit_box(page)).to_have_value("an owl with a hat")
+    expect_settled(page)
+    button(page, "Generate Image").click()
+    expect(facts(page)).to_contain_text("Picture 4 ·")
+    prompts = [call.wish["prompt"] for call in images_server.calls]
+    assert prompts == ["a fox", "an owl", "an owl", "an owl with a hat"]
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_an_example_and_generate_right_after_it_send_that_example(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, moment: float
+) -> None:
+    open_app(page, api_app)
+    expect_settled(page)
+    # By the page's own clock, which no driver of a browser keeps pace with.
+    page.evaluate(
+        """([example, wait]) => {
+            const find = (label) => [...document.querySelectorAll("button")]
+                .find((one) => one.innerText.startsWith(label));
+            find(example).click();
+            setTimeout(() => find("Generate Image").click(), wait);
+        }""",
+        [EXAMPLES[1], 1000 * moment],
+    )
+    expect_screen(page, "2. Review Generated Image")
+    expect(shown_prompt(page)).to_have_text(EXAMPLES[1])
+    assert [call.wish["prompt"] for call in images_server.calls] == [EXAMPLES[1]]
+
+
+def test_a_double_click_on_reopen_brings_the_picture_once(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "a fox")
+    edit_and_generate(page, "an owl", 2)
+    button(page, "Approve").click()
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    expect_settled(page)
+    button(page, "Reopen").nth(1).dblclick()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    expect(shown_prompt(page)).to_have_text("a fox")
+    expect(thumbnails(page)).to_have_count(1)
+
+
+def test_next_while_two_are_compared_never_shows_one_picture_twice(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "prompt 1")
+    for number in (2, 3):
+        edit_and_generate(page, f"prompt {number}", number)
+    choose(page, "Compare", "Compare with picture 2")
+    captions = page.locator(".st-key-canvas").get_by_text("Picture ")
+    for shown in (["3", "2"], ["1", "2"], ["2", "1"], ["3", "1"], ["1", "3"]):
+        expect(captions).to_have_text([f"Picture {number}" for number in shown])
+        expect(facts(page)).to_contain_text(f"Picture {shown[0]} ·")
+        expect_settled(page)
+        button(page, "Next").click()
+
+
+def test_a_paste_that_is_too_long_is_kept_and_counted(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    prompt_box(page).click()
+    page.keyboard.insert_text("x" * 40_000)
+    button(page, "Generate Image").click()
+    too_long = page.get_by_text("The prompt is 8,000 characters too long.")
+    expect(too_long).to_be_visible()
+    expect(prompt_box(page)).to_have_value("x" * 40_000)
+    expect_settled(page)
+    page.reload()
+    expect(prompt_box(page)).to_have_value("x" * 40_000)
+    assert images_server.calls == []
+
+
+def test_start_over_and_back_to_review_in_one_breath_leave_a_page_that_works(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect_settled(page)
+    page.evaluate(
+        """() => {
+            const find = (label) => [...document.querySelectorAll("button")]
+                .find((one) => one.innerText.startsWith(label));
+            find("Start Over").click();
+            find("Back to review").click();
+        }"""
+    )
+    expect(button(page, "Back to review")).to_be_hidden()
+    expect_settled(page)
+    expect(page.get_by_text("Something went wrong")).to_be_hidden()
+    generate(page, "an owl")
+    expect(shown_prompt(page)).to_have_text("an owl")

@@ -319,11 +319,31 @@ def test_attempts_can_be_selected_and_stepped_through(shared: Store) -> None:
     assert shared["generated_image"] == base64_of("one")
     moves.step(shared, -1)
     assert shared["under_review"] == ids[2]
-    by_key(shared)["picked"] = ids[1]
-    moves.pick(shared)
+    by_key(shared)[moves.pick_key(shared)] = ids[1]
+    moves.pick(shared, moves.pick_key(shared), ids[2])
     assert shared["under_review"] == ids[1]
     moves.select(shared, "gone since")
     assert shared["under_review"] == ids[1]
+
+
+def test_a_page_that_has_not_heard_of_a_step_picks_nothing_by_it(shared: Store) -> None:
+    ids = [make(shared, words).id for words in ("one", "two", "three")]
+    key = moves.pick_key(shared)
+    moves.step(shared, -1)
+    assert moves.pick_key(shared) != key
+    by_key(shared)[key] = ids[2]
+    moves.pick(shared, key, ids[2])
+    assert shared["under_review"] == ids[1]
+    by_key(shared)[key] = ids[0]
+    moves.pick(shared, key, ids[2])
+    assert shared["under_review"] == ids[0]
+
+
+def test_nothing_is_compared_with_itself(shared: Store) -> None:
+    make(shared, "one")
+    shared["compared"] = make(shared, "two").id
+    moves.mend(shared)
+    assert not shared["compared"]
 
 
 def test_selecting_what_is_compared_swaps_the_two(shared: Store) -> None:
@@ -382,7 +402,7 @@ def test_a_box_that_fits_is_not_set_anew(shared: Store) -> None:
     same = by_key(shared)[key]
     moves.fit_boxes(shared)
     assert by_key(shared)[key] is same
-    assert by_key(shared)["picked"] == attempt.id
+    assert by_key(shared)[moves.pick_key(shared)] == attempt.id
 
 
 def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shared: Store) -> None:
@@ -494,7 +514,9 @@ def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Stor
     assert [one.id for one in shared["recent"]] == [attempt.id]
     assert (shared["prompt_round"], shared["upload_round"]) == rounds
     assert shared["click_id"] != before["click_id"]
-    others = set(DEFAULTS) - kept - {"recent", "prompt_round", "upload_round", "click_id"}
+    others = (
+        set(DEFAULTS) - kept - {"recent", "prompt_round", "pick_round", "upload_round", "click_id"}
+    )
     assert {key: by_key(shared)[key] for key in others} == {
         key: cast("dict[str, object]", DEFAULTS)[key] for key in others
     }

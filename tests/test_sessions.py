@@ -85,6 +85,41 @@ def test_a_late_click_on_an_old_rendering_reaches_no_newer_button(
     assert len(images_server.calls) == 2
 
 
+def test_a_picture_is_there_at_any_moment_while_sessions_end_their_runs(
+    api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    async def rerun_often(session: Session) -> None:
+        for _ in range(25):
+            await session.rerun()
+
+    async def fetch_until(done: asyncio.Future[list[None]], address: str) -> list[int]:
+        statuses = []
+        async with httpx2.AsyncClient() as client:
+            while not done.done():
+                statuses.append((await client.get(address)).status_code)
+        return statuses
+
+    async def use_the_app() -> list[int]:
+        async with AsyncExitStack() as stack:
+            sessions = [await stack.enter_async_context(Session(api_app.address)) for _ in range(8)]
+            for number, session in enumerate(sessions):
+                await session.generate(f"picture {number}")
+                await session.wait_until_settled("Regenerate")
+            addresses = [
+                api_app.address + str(one.imgs.imgs[0].url)
+                for session in sessions
+                for one in session.elements["imgs"]
+            ]
+            assert len(addresses) == 2 * len(sessions)
+            reruns = asyncio.gather(*[rerun_often(session) for session in sessions])
+            fetches = [fetch_until(reruns, address) for address in addresses]
+            return [status for statuses in await asyncio.gather(*fetches) for status in statuses]
+
+    statuses = asyncio.run(asyncio.wait_for(use_the_app(), 60))
+    assert len(statuses) > 100
+    assert set(statuses) == {200}
+
+
 ATTEMPTS = 24
 
 

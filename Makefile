@@ -7,7 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 TEST = $(BIN)/python -m pytest --cov --numprocesses auto --maxschedchunk 1
 
-.PHONY: help run test test-busy mutants check static format bench screenshots
+.PHONY: help run test test-busy mutants check static format bench soak screenshots
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,6 +38,9 @@ format: $(VENV)/test.ready  ## Put the code into its format
 
 bench: $(VENV)/test.ready  ## Measure speed against the least a page can do, and write docs/benchmarks.md
 	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/test.ready  ## Let thirty browsers do random things for ten minutes, and write docs/benchmarks.md
+	$(BIN)/python -m tests.soak --write
 
 screenshots: $(VENV)/test.ready  ## Make the pictures of the documents from the real app
 	$(BIN)/python -m tests.screenshots

@@ -109,9 +109,9 @@ def render_strip(shared: Store) -> None:
             "Picture under review",
             list(numbers),
             format_func=lambda attempt_id: numbers[attempt_id],
-            key="picked",
+            key=moves.pick_key(shared),
             on_change=moves.pick,
-            args=(shared,),
+            args=(shared, moves.pick_key(shared), shared["under_review"]),
             label_visibility="collapsed",
             required=True,
         )

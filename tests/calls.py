@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+import pytest
+
 from tests.images_server import Call
 from utils import images
 from utils.jobs.outcomes import FailedError, Problem
@@ -30,6 +32,20 @@ def wish(
     names = tuple(blobs.put(OWNER, source) for source in sources)
     chosen = {**(options or {}), **named}
     return Wish(prompt, engine or images.engine(shared()), chosen, names)
+
+
+class LoopClock:
+    """The running loop's clock, which a test can put forward: a timeout is over without a wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ahead = 0.0
+        loop = asyncio.get_running_loop()
+        real = loop.time
+        monkeypatch.setattr(loop, "time", lambda: real() + self._ahead)
+
+    def forward(self, seconds: float) -> None:
+        """Let it be so many seconds later."""
+        self._ahead += seconds
 
 
 def ask(

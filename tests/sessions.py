@@ -13,10 +13,14 @@ from websockets.typing import Subprotocol
 
 
 class Session:
-    """One session; what the page would show last is in `elements`, by kind."""
+    """One session; what the page would show last is in `elements`, by kind.
 
-    def __init__(self, address: str) -> None:
+    `cookie` is that of the browser it belongs to, '' for one that is not known again.
+    """
+
+    def __init__(self, address: str, cookie: str = "") -> None:
         self._address = address
+        self._cookie = cookie
         self._socket: ClientConnection
         self.elements: dict[str, list[Element]] = {}
         self.runs_finished = 0
@@ -27,6 +31,7 @@ class Session:
         self._socket = await connect(
             url,
             subprotocols=[Subprotocol("streamlit")],
+            additional_headers={"Cookie": self._cookie} if self._cookie else {},
             max_size=None,
             # What nobody takes in any more must not hold up the closing.
             max_queue=None,

@@ -47,7 +47,8 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     jobs, clock = Jobs(), Clock()
-    assert (catalogue.KEEP_SECONDS, catalogue.FAILED_SECONDS) == (600, 30)
+    assert (catalogue.KEEP_SECONDS, catalogue.FAILED_SECONDS, catalogue.PATIENCE) == (600, 30, 1)
+    monkeypatch.setattr(catalogue, "PATIENCE", 60)
     monkeypatch.setattr(catalogue, "jobs", jobs)
     monkeypatch.setattr(catalogue, "_asked", TTLCache(64, catalogue.KEEP_SECONDS, timer=clock))
     monkeypatch.setattr(catalogue, "_failed", TTLCache(64, catalogue.FAILED_SECONDS, timer=clock))
@@ -134,10 +135,18 @@ def test_a_slow_list_is_not_waited_for_twice_and_comes_later(
     gate = Gate()
     images_server.pages["/v1/models"] = [Head(), gate, json_answer(MODELS)[1]]
     assert listed_models(engine(images_server), "") == ()
-    monkeypatch.setattr(catalogue, "PATIENCE", 60)
-    assert listed_models(engine(images_server), "") == ()
-    gate.set()
     (answer,) = catalogue._asked.values()
+    waited: list[float | None] = []
+    with monkeypatch.context() as patch:
+
+        def result(timeout: float | None) -> object:
+            waited.append(timeout)
+            raise TimeoutError
+
+        patch.setattr(answer, "result", result)
+        assert listed_models(engine(images_server), "") == ()
+    assert waited == [0.0]
+    gate.set()
     assert answer.result(5) == LISTED
     assert listed_models(engine(images_server), "") == LISTED
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.calls import ask, failed, kept, made, wish
+from tests.calls import OWNER, LoopClock, ask, failed, kept, made, wish
 from tests.images_server import (
     Answer,
     Gate,
@@ -18,6 +18,7 @@ from tests.images_server import (
     json_answer,
     picture,
 )
+from utils import images
 from utils.images.fetch import fetch_picture
 from utils.jobs.outcomes import FailedError, Problem
 from utils.settings import get_settings
@@ -156,11 +157,19 @@ def test_a_fetch_that_brings_nothing_ends_in_time(
 def test_a_fetch_has_its_own_time_and_not_what_the_answer_left(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utils.images.fetch.FETCH_SECONDS", 0.3)
-    monkeypatch.setenv("IMAGE_TIMEOUT", "0.1")
-    get_settings.cache_clear()
-    answer_with(images_server, "/v1/images/1/content", [Head(), Gate()])
-    assert failed(wish()).kind == "not fetched"
+    answer_with(images_server, "/v1/images/1/content")
+
+    async def end() -> images.Picture:
+        clock = LoopClock(monkeypatch)
+
+        async def fetch_later(*args: Any) -> bytes:
+            clock.forward(301)
+            return await fetch_picture(*args)
+
+        monkeypatch.setattr("utils.images.api.fetch_picture", fetch_later)
+        return await images.make("request-1", wish(), "", OWNER)(lambda draft: None)
+
+    assert kept(asyncio.run(end())) == IMAGE
 
 
 @pytest.mark.parametrize("place", ["url", "b64_json"])
@@ -188,7 +197,8 @@ def fetch(
             raise httpx2.ConnectError("no way there")
         return httpx2.Response(200, content=b"picture")
 
-    def resolve(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+    def resolve(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        assert port in (1, 443)
         return [(0, 0, 0, "", (address, 443)) for address in addresses]
 
     async def end() -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.calls import OWNER, ask, failed, kept, made, sent, shared, wish
+from tests.calls import OWNER, LoopClock, ask, failed, kept, made, sent, shared, wish
 from tests.images_server import (
     USAGE,
     Answer,
@@ -280,38 +280,46 @@ def test_an_error_without_end_is_read_as_far_as_it_tells(images_server: ImagesSe
 def test_a_try_that_brings_nothing_ends_in_time_and_is_not_repeated_by_itself(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, steps: list[Any]
 ) -> None:
-    set_to(monkeypatch, IMAGE_TIMEOUT="0.2")
     images_server.script([*steps, Gate()])
-    problem = failed(wish())
+
+    async def end() -> None:
+        clock = LoopClock(monkeypatch)
+        call = images.make("request-1", wish(), "", OWNER)(lambda draft: None)
+        waiting = asyncio.ensure_future(call)
+        await asyncio.to_thread(images_server.wait_for_calls, 1)
+        clock.forward(301)
+        await waiting
+
+    with pytest.raises(FailedError) as failure:
+        asyncio.run(end())
+    problem = failure.value.problem
     assert (problem.kind, problem.retry, problem.billed) == ("too slow", False, True)
     assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
 
 
-def test_what_can_be_seen_extends_the_patience_and_a_broken_draft_does_not(
-    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("draft", "lasts"), [(picture(), True), ("broken", False)])
+def test_only_what_can_be_seen_extends_the_patience(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, draft: str, lasts: bool
 ) -> None:
-    set_to(monkeypatch, IMAGE_TIMEOUT="0.6")
-    draft = event("partial_image", picture())
-    gates = [Gate(), Gate(), Gate()]
-    images_server.script(
-        [STREAM, gates[0], draft, gates[1], draft, gates[2], event("completed", picture("end"))]
-    )
-    loop_time = [0.0]
+    images_server.script(stream(picture("end"), [draft, picture("second")]))
+    show = api._show_partial
 
     async def end() -> images.Picture:
-        loop = asyncio.get_running_loop()
-        real = loop.time
-        monkeypatch.setattr(loop, "time", lambda: real() + loop_time[0])
+        clock = LoopClock(monkeypatch)
 
-        def opened(draft: bytes) -> None:
-            # Each draft comes shortly before the end of the patience.
-            loop_time[0] += 0.5
-            gates[1 if not gates[1].is_set() else 2].set()
+        async def shown(*args: Any) -> bool:
+            # Each draft comes within the patience, but both together do not.
+            clock.forward(200)
+            return await show(*args)
 
-        gates[0].set()
-        return await images.make("request-1", wish(), "", OWNER)(opened)
+        monkeypatch.setattr(api, "_show_partial", shown)
+        return await images.make("request-1", wish(), "", OWNER)(lambda draft: None)
 
-    assert isinstance(asyncio.run(end()), images.Picture)
+    if lasts:
+        assert isinstance(asyncio.run(end()), images.Picture)
+    else:
+        with pytest.raises(FailedError, match="too slow"):
+            asyncio.run(end())
 
 
 def test_a_server_that_is_not_there_is_a_connection_problem(

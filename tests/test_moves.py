@@ -339,6 +339,13 @@ def test_a_page_that_has_not_heard_of_a_step_picks_nothing_by_it(shared: Store) 
     assert shared["under_review"] == ids[0]
 
 
+def test_nothing_is_compared_with_itself(shared: Store) -> None:
+    make(shared, "one")
+    shared["compared"] = make(shared, "two").id
+    moves.mend(shared)
+    assert not shared["compared"]
+
+
 def test_selecting_what_is_compared_swaps_the_two(shared: Store) -> None:
     one, two = make(shared, "one"), make(shared, "two")
     shared["compared"] = one.id

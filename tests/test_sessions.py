@@ -75,7 +75,11 @@ def test_a_late_click_on_an_old_rendering_reaches_no_newer_button(
             await asyncio.to_thread(images_server.wait_for_calls, 2, ended=True)
             await session.wait_for(lambda one: one.has_button("Regenerate"))
             await session.wait_for(
-                lambda one: one.runs_finished > 0 and one.button_id("Regenerate") != old_button
+                lambda one: (
+                    one.runs_finished > 0
+                    and one.has_button("Regenerate")
+                    and one.button_id("Regenerate") != old_button
+                )
             )
             await session.click(old_button)
             await session.wait_for(lambda one: one.runs_finished == 0)

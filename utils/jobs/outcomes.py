@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Problem:
     """Why there is no result. `sentence` is for a person and says what to do next.
 
-    `retry` is True where the try surely cost nothing and another one may bring the result;
-    `billed` where it may have been billed all the same, so that only the person may ask again.
+    `retry` is True where another try by itself makes sense, and `billed` where this one may have
+    been billed though it brought nothing: then it is counted, and said to the person.
     `retry_after` is the wait in seconds that the server asked for, and `request_id` the server's
     name for the call, where it gave one.
     """

@@ -74,7 +74,7 @@ def mend(shared: Store) -> None:
         _write_base64(shared)
     if len(recent := _still_there(shared["recent"])) < len(shared["recent"]):
         shared["recent"] = recent
-    if shared["compared"] not in ids:
+    if shared["compared"] not in ids or shared["compared"] == shared["under_review"]:
         shared["compared"] = ""
     shows = STAGES[shared["stage"]].shows
     if shows and by_key(shared)[shows] not in ids:
@@ -127,7 +127,7 @@ def fit_boxes(shared: Store) -> None:
     """Make the boxes show what belongs to them."""
     values = by_key(shared)
     attempt_id = shared["under_review"]
-    fitting = {prompt_key(shared): shared["task_input"], "picked": attempt_id or None}
+    fitting = {prompt_key(shared): shared["task_input"], pick_key(shared): attempt_id or None}
     if attempt_id:
         fitting[edit_key(attempt_id)] = edited_prompt(shared)
     for key, value in fitting.items():
@@ -136,9 +136,26 @@ def fit_boxes(shared: Store) -> None:
             values[key] = value
 
 
-def pick(shared: Store) -> None:
-    """Put the attempt under review that was picked from the strip."""
-    select(shared, str(by_key(shared)["picked"]))
+def pick_key(shared: Store) -> str:
+    """Return the key of the strip: another one when what it shows as picked was not picked there.
+
+    A page that has not heard of it yet would send the old pick with the next click, as a new one.
+    """
+    return f"picked-{shared['pick_round']}"
+
+
+def pick(shared: Store, key: str, shown: str) -> None:
+    """Put the attempt under review that was picked from the strip of this key.
+
+    `shown` is what the strip shows as picked: a page that sends it once more has picked nothing.
+    """
+    picked, rounds = str(by_key(shared)[key]), shared["pick_round"]
+    if picked == shown:
+        return
+    current = key == pick_key(shared)
+    select(shared, picked)
+    if current:
+        shared["pick_round"] = rounds
 
 
 def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
@@ -208,6 +225,9 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
         number = max((attempt.number for attempt in attempts), default=0) + 1
         attempt = Attempt(pending.id, pending.click, number, pending.wish, result)
         shared["attempts"] = _bounded(shared, (*attempts, attempt))
+    # What was typed and sent is the prompt of what came: no other box needs to keep it.
+    edits = shared["edits"]
+    shared["edits"] = {one: text for one, text in edits.items() if text != pending.wish.brief}
     _note_cost(shared, pending, replace(result.cost, lost=lost))
     if pending.id not in shared["unseen"]:
         shared["unseen"] = (*shared["unseen"], pending.id)
@@ -262,6 +282,7 @@ def select(shared: Store, attempt_id: str) -> None:
     if shared["compared"] == attempt_id:
         shared["compared"] = shared["under_review"]
     shared["under_review"] = attempt_id
+    shared["pick_round"] += 1
     _write_base64(shared)
 
 

@@ -53,6 +53,7 @@ class Store(TypedDict):
     approved: str
     unseen: tuple[str, ...]
     compared: str
+    pick_round: int
     generated_image: str
     final_result: str
     recent: tuple[Attempt, ...]
@@ -83,6 +84,7 @@ DEFAULTS: Store = {
     "approved": "",
     "unseen": (),
     "compared": "",
+    "pick_round": 0,
     "generated_image": "",
     "final_result": "",
     "recent": (),
@@ -100,6 +102,7 @@ NOT_REMEMBERED = frozenset(
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",
     "prompt_round",
+    "pick_round",
     "upload_round",
     "count",
     "costs",

@@ -151,7 +151,6 @@ def click_button(
     *,
     primary: bool = False,
     shortcut: str | None = None,
-    help: str | None = None,
 ) -> None:
     """Render a button that costs money: all clicks on one rendering of it share one id."""
     st.button(
@@ -160,7 +159,6 @@ def click_button(
         key=f"{label}-{shared['click_id']}",
         type="primary" if primary else "secondary",
         shortcut=shortcut,
-        help=help,
         on_click=move,
         args=(shared, shared["click_id"], engine.choose),
         disabled=bool(shared["pending"]),

@@ -37,6 +37,7 @@ def render(shared: Store) -> parts.WaitView:
         parts.render_error(shared)
         parts.render_prompt(attempt.wish.prompt)
         page.render_facts(attempt)
+        st.text("Regenerate sends this prompt once more, with the settings of today.")
         render_steering(shared, attempt)
     render_strip(shared)
     return view
@@ -53,13 +54,7 @@ def render_decision(shared: Store, attempt: Attempt) -> None:
         on_click=moves.approve,
         args=(shared, attempt.id),
     )
-    parts.click_button(
-        shared,
-        "Regenerate",
-        moves.regenerate,
-        shortcut="G",
-        help="Sends this picture's own prompt once more, with the settings of today.",
-    )
+    parts.click_button(shared, "Regenerate", moves.regenerate, shortcut="G")
     page.render_download(attempt, primary=False)
 
 

@@ -81,6 +81,7 @@ def turn(shared: Store, on_news: Callable[[Sequence[Job]], None] = silent) -> No
     """One turn of a session, as app.py runs it, without a page."""
     moves.mend(shared)
     create_flow(shared["stage"]).run(shared)
+    moves.fit_boxes(shared)
     if shared["pending"]:
         create_flow(next_wait(shared), on_news).run(shared)
 
@@ -400,6 +401,7 @@ def interrupted_everywhere(
         store.left = -1
         settle_all(shared)
         turn(shared)
+        assert shared["click_id"]
         yield shared, interrupted
         if not interrupted:
             return

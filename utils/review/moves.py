@@ -69,8 +69,8 @@ def mend(shared: Store) -> None:
     if len(there) < len(shared["attempts"]):
         shared["error_message"] = "The oldest results were too many to keep, and are gone."
         shared["attempts"] = there
-        if shared["under_review"] not in ids:
-            shared["under_review"] = ids[-1] if ids else ""
+    if shared["under_review"] not in (ids or [""]):
+        shared["under_review"] = ids[-1] if ids else ""
         _write_base64(shared)
     if len(recent := _still_there(shared["recent"])) < len(shared["recent"]):
         shared["recent"] = recent
@@ -343,10 +343,10 @@ def start_over(shared: Store) -> None:
     shared["stage"] = "initial_input"
     shared["prompt_round"] += 1
     drop_references(shared)
+    shared["click_id"] = new_id()
     for key, default in DEFAULTS.items():
         if key not in START_OVER_KEEPS:
             by_key(shared)[key] = default
-    shared["click_id"] = new_id()
 
 
 def reopen(shared: Store, attempt_id: str) -> None:

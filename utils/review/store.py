@@ -101,6 +101,7 @@ NOT_REMEMBERED = frozenset(
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",
+    "click_id",
     "prompt_round",
     "pick_round",
     "upload_round",

@@ -40,7 +40,8 @@ def main() -> None:
     remembered = browser_memory.recall(token)
     moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, token)
     moves.mend(shared)
-    # Before anything is asked for: a page that is reloaded right now finds what was.
+    moves.ask(shared, engine.choose)
+    # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)
     create_flow(shared["stage"]).run(shared)
     moves.fit_boxes(shared)

@@ -21,7 +21,7 @@ def render(shared: Store) -> parts.WaitView:
         parts.render_prompt_box(
             shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
         )
-        parts.render_ask(shared, "Generate Image", moves.generate, "Mod+Enter", primary=True)
+        parts.render_ask(shared, "Generate Image", "generate", "Mod+Enter", primary=True)
         parts.render_error(shared)
         page.render_examples(shared)
         if page.SOURCES:

@@ -9,7 +9,6 @@ from typing import TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from utils import images as engine
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import moves
@@ -132,7 +131,7 @@ def render_prompt_box(
 
 
 def render_ask(
-    shared: Store, label: str, move: moves.ClickMove, shortcut: str, *, primary: bool = False
+    shared: Store, label: str, move: str, shortcut: str, *, primary: bool = False
 ) -> None:
     """Offer to ask for what stands in the box above; say what goes along and what it costs."""
     # Empty places, so that the button stays where it is, and is not built anew.
@@ -147,20 +146,23 @@ def render_ask(
 def click_button(
     shared: Store,
     label: str,
-    move: moves.ClickMove,
+    move: str,
     *,
     primary: bool = False,
     shortcut: str | None = None,
 ) -> None:
-    """Render a button that costs money: all clicks on one rendering of it share one id."""
+    """Render a button that costs money: all clicks on one rendering of it share one id.
+
+    `move` is the name of what it asks for, one of `moves.ASKS`.
+    """
     st.button(
         label,
         # With the id in the key, a late click on an old rendering reaches no newer one.
         key=f"{label}-{shared['click_id']}",
         type="primary" if primary else "secondary",
         shortcut=shortcut,
-        on_click=move,
-        args=(shared, shared["click_id"], engine.choose),
+        on_click=moves.click,
+        args=(shared, move, shared["click_id"]),
         disabled=bool(shared["pending"]),
     )
 
@@ -188,7 +190,7 @@ def render_error(shared: Store) -> None:
             st.text(f"For support: request {shared['error_request_id']}")
         missing = len(moves.missing(shared))
         if missing and not shared["pending"]:
-            click_button(shared, f"Make the missing {missing}", moves.ask_again)
+            click_button(shared, f"Make the missing {missing}", "ask again")
 
 
 def render_prompt(prompt: str) -> None:

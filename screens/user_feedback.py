@@ -54,7 +54,7 @@ def render_decision(shared: Store, attempt: Attempt) -> None:
         on_click=moves.approve,
         args=(shared, attempt.id),
     )
-    parts.click_button(shared, "Regenerate", moves.regenerate, shortcut="G")
+    parts.click_button(shared, "Regenerate", "regenerate", shortcut="G")
     page.render_download(attempt, primary=False)
 
 
@@ -71,7 +71,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 moves.edit,
                 (shared, attempt.id),
             )
-            parts.render_ask(shared, "Generate Image", moves.generate_edited, "Mod+Enter")
+            parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
     if change.open:
         with change:
             st.text_input(
@@ -81,7 +81,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 disabled=bool(shared["pending"]),
                 persist_state="session",
             )
-            parts.render_ask(shared, "Change Picture", moves.change, "Mod+Enter")
+            parts.render_ask(shared, "Change Picture", "change", "Mod+Enter")
     for tab in own:
         if tab.open:
             with tab:

@@ -148,7 +148,7 @@ def test_what_arrives_in_the_run_that_disables_its_box_is_kept() -> None:
     store = Widgets(dict(new_store()))
     store["prompt-0"] = "typed"
     store.set.clear()
-    moves.generate(cast("Store", store), str(store["click_id"]), choose)
+    moves.click(cast("Store", store), "generate", str(store["click_id"]))
     assert {"prompt-0", "change", "tone", "api_key", "count"} <= store.set
 
 
@@ -412,6 +412,38 @@ def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shar
     by_key(shared)[old_box] = ""
     moves.generate(shared, shared["click_id"], choose)
     assert wishes(shared)[0].prompt == "a city"
+
+
+def test_what_is_sent_does_not_depend_on_which_of_two_clicks_is_heard_first(
+    shared: Store,
+) -> None:
+    moves.fit_boxes(shared)
+    moves.click(shared, "generate", shared["click_id"])
+    moves.use_example(shared, "a city", ("a city",))
+    moves.ask(shared, choose)
+    assert wishes(shared)[0].prompt == "a city"
+    asked = waiting(shared)
+    moves.ask(shared, choose)
+    assert waiting(shared) == asked
+
+
+@pytest.mark.parametrize("first", ["click", "decision"])
+def test_of_a_decision_and_a_click_in_one_breath_none_costs_money(
+    shared: Store, first: str
+) -> None:
+    make(shared)
+    steps = {
+        "click": lambda: moves.click(shared, "regenerate", shared["click_id"]),
+        "decision": lambda: moves.decide(shared, "start over"),
+    }
+    for step in (first, *(steps.keys() - {first})):
+        steps[step]()
+    moves.ask(shared, choose)
+    assert not waiting(shared)
+    assert shared["decision"] == "start over"
+    shared["decision"] = ""
+    moves.ask(shared, choose)
+    assert not waiting(shared)
 
 
 def test_what_was_just_typed_is_what_is_sent(shared: Store) -> None:

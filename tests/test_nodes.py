@@ -80,6 +80,7 @@ def silent(running: Sequence[Job]) -> None:
 def turn(shared: Store, on_news: Callable[[Sequence[Job]], None] = silent) -> None:
     """One turn of a session, as app.py runs it, without a page."""
     moves.mend(shared)
+    moves.ask(shared, choose)
     create_flow(shared["stage"]).run(shared)
     moves.fit_boxes(shared)
     if shared["pending"]:
@@ -433,10 +434,15 @@ def test_an_interruption_of_a_turn_at_any_access_loses_and_doubles_nothing(
     assert places > 40
 
 
+def click_and_ask(shared: Store) -> None:
+    moves.click(shared, "generate", shared["click_id"])
+    moves.ask(shared, choose)
+
+
 def test_an_interruption_of_a_click_asks_whole_or_not_at_all(typewriter: Typewriter) -> None:
     for shared, interrupted in interrupted_everywhere(
         lambda shared: by_key(shared).__setitem__("task_input", "a fox"),
-        lambda shared: moves.generate(shared, shared["click_id"], choose),
+        click_and_ask,
     ):
         assert len(typewriter.calls) == len(shared["attempts"]) <= 1
         assert interrupted or shared["attempts"]

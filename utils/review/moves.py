@@ -165,6 +165,27 @@ def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
         shared["prompt_round"] += 1
 
 
+def click(shared: Store, move: str, click_id: str) -> None:
+    """Note a click that costs money: the name of its move, and the click's id.
+
+    Clicks that wait for the session come in one turn, and not in their order: what is sent must
+    not depend on which of them is heard first.
+    """
+    keep_widgets(shared)
+    shared["clicked"] = (move, click_id)
+
+
+def ask(shared: Store, choose: Choose) -> None:
+    """Follow the click that costs money, if there was one, after all others of the turn.
+
+    A decision in the same turn leaves it out: of two clicks in one breath none costs money unseen.
+    """
+    move, click_id = shared["clicked"]
+    if move and not shared["decision"]:
+        ASKS[move](shared, click_id, choose)
+    shared["clicked"] = ("", "")
+
+
 def generate(shared: Store, click_id: str, choose: Choose) -> None:
     """Ask for results of the prompt in the box, unless some are on their way."""
     edit_prompt(shared)
@@ -422,7 +443,6 @@ def _ask(
     parent: str = "",
     brief: str = "",
 ) -> None:
-    keep_widgets(shared)
     if not _may_ask(shared, click_id):
         return
     clear_error(shared)
@@ -465,6 +485,15 @@ def _keep_edit(shared: Store, pending: Pending) -> None:
         return
     if find_attempt(shared, shared["under_review"]).wish.brief == pending.wish.brief:
         shared["edits"] = {**shared["edits"], pending.id: typed}
+
+
+ASKS: Mapping[str, ClickMove] = {
+    "generate": generate,
+    "generate edited": generate_edited,
+    "regenerate": regenerate,
+    "change": change,
+    "ask again": ask_again,
+}
 
 
 def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:

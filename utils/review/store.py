@@ -44,6 +44,7 @@ class Store(TypedDict):
     upload_round: int
     count: int
     click_id: str
+    clicked: tuple[str, str]
     pending: tuple[Pending, ...]
     failures: tuple[Failure, ...]
     error_message: str
@@ -75,6 +76,7 @@ DEFAULTS: Store = {
     "upload_round": 0,
     "count": 1,
     "click_id": "",
+    "clicked": ("", ""),
     "pending": (),
     "failures": (),
     "error_message": "",

@@ -57,7 +57,8 @@ def main() -> None:
     page.render_side_bar(shared)
     browser_memory.remember(shared)
     if shared["pending"]:
-        create_flow(next_wait(shared), view).run(shared)
+        # A screen without a view waits too.
+        create_flow(next_wait(shared), view or (lambda running: None)).run(shared)
         st.rerun()
 
 

@@ -8,7 +8,7 @@ from utils.review import moves
 from utils.review.store import Store
 
 
-def render(shared: Store) -> parts.WaitView:
+def render(shared: Store) -> parts.WaitView | None:
     """Show the approved attempt, to be taken away."""
     attempt = moves.find_attempt(shared, shared["approved"])
     canvas, side = parts.render_canvas("canvas-final")
@@ -20,9 +20,8 @@ def render(shared: Store) -> parts.WaitView:
             st.button("Start Over", on_click=moves.decide, args=(shared, "start over"))
         view = parts.render_wait(shared)
         parts.render_error(shared)
-        news = st.empty()
-        if arrived := len(shared["unseen"]):
-            news.info(f"{arrived} more came after your approval. Back to review shows all.")
         parts.render_prompt(attempt.wish.prompt)
         page.render_facts(attempt)
+        if arrived := len(shared["unseen"]):
+            st.info(f"{arrived} more came after your approval. Back to review shows all.")
     return view

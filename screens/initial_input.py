@@ -8,7 +8,7 @@ from utils.review import moves
 from utils.review.store import Store
 
 
-def render(shared: Store) -> parts.WaitView:
+def render(shared: Store) -> parts.WaitView | None:
     """Show the prompt box, and the place of the result to come."""
     waiting = bool(shared["pending"])
     canvas, side = parts.render_canvas("canvas" if waiting else "canvas-idle")

@@ -167,15 +167,16 @@ def click_button(
     )
 
 
-def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView:
+def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView | None:
     """Offer Cancel while something is waited for, and return the view of what is known about it."""
     # The place is there even when it is empty: what moves to another place is built anew.
     with st.container(key="wait"):
+        if not shared["pending"]:
+            return None
         # A row also for what is there: what a run does not replace stays until the run ends.
         view = WaitView(canvas or st.empty(), moves.asked(shared))
-        if shared["pending"]:
-            st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
-    return view
+        st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
+        return view
 
 
 def render_error(shared: Store) -> None:

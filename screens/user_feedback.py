@@ -15,7 +15,7 @@ from utils.review.store import Store
 FIRST_LOOK = 0.15
 
 
-def render(shared: Store) -> parts.WaitView:
+def render(shared: Store) -> parts.WaitView | None:
     """Show what is under review, what can be done with it, and all other attempts."""
     attempt = moves.find_attempt(shared, shared["under_review"])
     canvas, side = parts.render_canvas()

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import zlib
-from base64 import b64decode, urlsafe_b64decode
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -48,7 +48,9 @@ from tests.sessions import Session
 ENOUGH = 16
 TIMEOUT = 4
 PATIENCE = 60
-TABLE = re.compile(r"(?<=<!-- made by `make soak`, from here -->\n).*?(?=<!-- to here -->)", re.S)
+TABLE = re.compile(
+    r"(?<=<!-- made by `make soak`, from here -->\n).*?(?=<!-- the soak ends here -->)", re.S
+)
 # By name: how often of a hundred, and whether the app may ask again by itself.
 FAULTS = {
     "429": (5, True),
@@ -174,8 +176,8 @@ class Tab(Session):
     def names(self) -> set[str]:
         """The names of all pictures on the page, which their signed addresses hold."""
         urls = [image.url for one in self.elements.get("imgs", []) for image in one.imgs.imgs]
-        found = [re.search(r"/pictures/(\.?)([\w-]+)\.", url) for url in urls]
-        return {_name_in(match[2], packed=bool(match[1])) for match in found if match}
+        found = [re.search(r"/pictures/([0-9a-f]{64})\.", url) for url in urls]
+        return {match[1] for match in found if match}
 
     def is_settled(self) -> bool:
         """Whether a run has ended and nothing is waited for."""
@@ -285,13 +287,6 @@ class Browser:
             if call.ended == "answered"
             and self.server.moods[call.headers["x-client-request-id"]][-1] == "picture"
         }
-
-
-def _name_in(token: str, *, packed: bool) -> str:
-    """Return the name that a signed address holds; itsdangerous packs what gets shorter by it."""
-    text = urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    text = zlib.decompress(text) if packed else text
-    return str(re.findall(rb"[0-9a-f]{64}", text)[0].decode())
 
 
 def name_of(request_id: str) -> str:

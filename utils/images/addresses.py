@@ -2,7 +2,7 @@
 
 import secrets
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature, Signer
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,18 +14,18 @@ from utils.review.blobs import blobs
 PATH = "/app/static/pictures/{token}"
 
 # Signed, so that nobody finds a picture who was not shown it.
-_signer = URLSafeSerializer(secrets.token_hex(32))
+_signer = Signer(secrets.token_bytes(32))
 
 
 def address(name: str, version: str = "") -> str:
     """Return where the page finds a picture, or a smaller version of it."""
-    return PATH.format(token=_signer.dumps([name, version]))
+    return PATH.format(token=_signer.sign(f"{name}.{version}").decode())
 
 
 async def serve(request: Request) -> Response:
     """Answer with the picture's own bytes, untouched."""
     try:
-        name, version = _signer.loads(request.path_params["token"])
+        name, _, version = _signer.unsign(request.path_params["token"]).decode().partition(".")
     except BadSignature:
         return Response(status_code=404)
     data = blobs.get(name, version)

@@ -273,8 +273,10 @@ def test_everything_is_decided_from_the_keyboard(
     expect(button(page, "Cancel")).to_be_visible()
     page.keyboard.press("Escape")
     expect(button(page, "Cancel")).to_be_hidden()
+    expect_settled(page)
     page.keyboard.press("a")
-    expect_screen(page, "3. Final Result")
+    expect(button(page, "Back to review")).to_be_visible()
+    expect_settled(page)
     page.keyboard.press("b")
     expect_screen(page, "2. Review Generated Image")
     assert len(images_server.calls) == 4

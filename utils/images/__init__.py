@@ -1,14 +1,12 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
 from utils.images.addresses import ROUTES, address
-from utils.images.api import Call, Picture, kind, make, places
+from utils.images.api import Picture, kind, make, places
 from utils.images.catalogue import listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
 from utils.images.models import (
     COSTLY,
     PRESETS,
-    ListedModel,
-    check_size,
     expected_cost,
     retirement,
     takes_any_size,
@@ -17,7 +15,6 @@ from utils.images.parameters import (
     AUTO,
     DEFAULTS,
     PARAMETERS,
-    Parameter,
     choices,
     choose,
     fit,
@@ -32,27 +29,21 @@ from utils.images.pictures import (
     file_name,
     thumbnail,
 )
-from utils.images.uploads import MAX_UPLOADS, Upload, take_uploads
+from utils.images.uploads import take_uploads
 
 __all__ = [
     "AUTO",
     "COSTLY",
     "DEFAULTS",
-    "MAX_UPLOADS",
     "MIME",
     "PARAMETERS",
     "PRESETS",
     "ROUTES",
     "THUMBNAIL",
-    "Call",
-    "ListedModel",
-    "Parameter",
     "Picture",
-    "Upload",
     "address",
     "asks_for_key",
     "blank_picture",
-    "check_size",
     "choices",
     "choose",
     "engine",

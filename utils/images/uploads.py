@@ -10,8 +10,9 @@ from PIL import Image, ImageOps
 
 from utils.images.pictures import READ, shrink
 from utils.review.blobs import NoRoomError, blobs
+from utils.review.moves import MAX_SOURCES
 
-MAX_UPLOADS = 16
+MAX_UPLOADS = MAX_SOURCES
 # What the Images API takes of one picture.
 API_BYTES = 50 * 1024 * 1024
 API_SIDE = 3840

@@ -38,11 +38,14 @@ class BrowserMemory:
         """
         owner, base, mine = shared["owner"], shared["remembered"], snapshot(shared)
         with self._lock:
-            theirs = self._snapshots.get(owner, base)
-            merged = theirs if mine == base and theirs else merge(theirs, base, mine)
-            self._snapshots[owner] = merged
+            theirs = self._snapshots.get(owner)
+            if theirs and mine == base:
+                # Twice in each turn: what is unchanged is held already.
+                self._snapshots[owner] = theirs
+            else:
+                self._snapshots[owner] = merged = merge(theirs or base, base, mine)
+                blobs.hold(owner, _names(merged))
             self._snapshots.expire()
-            blobs.hold(owner, _names(merged))
         shared["remembered"] = mine
 
     def recall(self, owner: str) -> Snapshot:

@@ -501,7 +501,7 @@ def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:
 
 
 def _write_base64(shared: Store) -> None:
-    """Write as base64 what is under review, and of what is approved, for a reader of the store."""
+    """Write what is under review, and what is approved, as base64 for a reader of the store."""
     names = {attempt.id: attempt.result.name for attempt in shared["attempts"]}
     shared["generated_image"] = _base64(names.get(shared["under_review"], ""))
     if shared["approved"] == shared["under_review"]:

@@ -1,4 +1,5 @@
 import hashlib
+import time
 
 import pytest
 
@@ -53,6 +54,20 @@ def test_what_has_just_arrived_stays_until_its_owner_knows_it(blobs: Blobs) -> N
     blobs.hold("a", [name])
     blobs.hold("a", [])
     assert blobs.get(name) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waits", "stays"), [(59, False, True), (61, True, True), (61, False, False)]
+)
+def test_what_nobody_ever_names_goes(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch, seconds: float, waits: bool, stays: bool
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("utils.review.blobs.monotonic", lambda: now)
+    name = blobs.put("a", b"fox")
+    monkeypatch.setattr("utils.review.blobs.monotonic", lambda: now + seconds)
+    blobs.hold("a", [], waits=waits)
+    assert (blobs.get(name) is not None) == stays
 
 
 def test_who_names_a_thing_of_another_owner_holds_it_too(blobs: Blobs) -> None:

@@ -165,14 +165,6 @@ def test_a_source_that_is_gone_ends_the_call_before_it_costs_anything(
     assert images_server.calls == []
 
 
-def test_more_sources_than_the_api_takes_are_not_sent(images_server: ImagesServer) -> None:
-    images_server.script(then=plain(picture()))
-    sources = tuple(data(picture(str(number))) for number in range(17))
-    assert failed(wish(sources=sources)).kind == "too many pictures"
-    assert images_server.calls == []
-    made(wish(sources=sources[:16]))
-
-
 def test_a_stream_brings_its_partial_pictures_and_the_picture(images_server: ImagesServer) -> None:
     images_server.script(stream(picture("end"), [picture("one"), picture("two")]))
     partials: list[bytes] = []

@@ -71,6 +71,23 @@ def test_what_another_tab_waits_for_is_still_waited_for(browsers: BrowserMemory)
     assert len(open_tab(browsers)["attempts"]) + len(open_tab(browsers)["recent"]) == 2
 
 
+def test_what_comes_after_its_cancelling_does_not_stay(
+    browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = open_tab(browsers)
+    pending = ask(tab, "a fox")
+    browsers.remember(tab)
+    name = blobs.put(tab["owner"], b"a fox that nobody takes in")
+    monkeypatch.setattr("utils.review.blobs.UNNAMED_SECONDS", -1.0)
+    tab["change"] = "something else"
+    browsers.remember(tab)
+    assert blobs.get(name), "it may still be taken in"
+    moves.fail(tab, pending, CANCELLED)
+    moves.clear_settled(tab)
+    browsers.remember(tab)
+    assert blobs.get(name) is None
+
+
 def test_what_a_tab_gave_up_does_not_come_back(browsers: BrowserMemory) -> None:
     tab = open_tab(browsers)
     pending = ask(tab)

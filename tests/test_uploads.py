@@ -2,6 +2,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw
@@ -9,7 +10,7 @@ from PIL import Image, ImageCms, ImageDraw
 from tests.calls import OWNER
 from utils import images
 from utils.images import uploads
-from utils.images.uploads import MAX_UPLOADS, take_uploads
+from utils.images.uploads import take_uploads
 from utils.review.blobs import NoRoomError, blobs
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
@@ -250,9 +251,17 @@ def test_only_as_many_as_the_api_takes_are_even_looked_at(monkeypatch: pytest.Mo
     files = [(f"{n}.png", saved(Image.new("RGB", (8, 8), (n, n, n)), "PNG")) for n in range(17)]
     kept, sentence = take_uploads(OWNER, files)
     assert [upload.file_name for upload in kept] == [f"{n}.png" for n in range(16)]
-    assert MAX_UPLOADS == len(looked_at) == 16
+    assert len(looked_at) == 16
     assert sentence == "Only the first 16 pictures are used."
     assert take_uploads(OWNER, files[:16])[1] == ""
+
+
+def test_what_finds_no_place_is_not_kept() -> None:
+    files = [(f"{n}.png", saved(Image.new("RGB", (8, 8), (n, n, 7)), "PNG")) for n in range(3)]
+    kept, sentence = take_uploads("one without room", files, places=2)
+    assert len(kept) == 2
+    assert sentence == "Only the first 16 pictures are used."
+    assert blobs.get(sha256(files[2][1]).hexdigest()) is None
 
 
 def test_all_that_happened_is_said_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

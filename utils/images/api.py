@@ -24,7 +24,6 @@ from utils.images import clients, engines, errors, models, pictures
 from utils.images.events import load, picture_in, read_events
 from utils.images.fetch import bounded, fetch_picture
 from utils.images.parameters import PARAMETERS
-from utils.images.uploads import MAX_UPLOADS
 from utils.jobs.outcomes import FailedError, Problem
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.records import Cost, Engine, Wish
@@ -220,8 +219,6 @@ def _read_sources(request: _Request) -> tuple[bytes, ...]:
         raise FailedError(errors.KEY_GONE)
     if not is_key(request.key):
         raise FailedError(errors.NOT_A_KEY)
-    if len(request.wish.sources) > MAX_UPLOADS:
-        raise FailedError(errors.TOO_MANY_SOURCES)
     sources = [blobs.get(name) for name in request.wish.sources]
     found = tuple(source for source in sources if source is not None)
     if len(found) < len(sources):

@@ -217,10 +217,6 @@ SOURCE_GONE = Problem(
     "source gone",
     "A picture that this was to be made from is no longer kept here. Add it again and try again.",
 )
-TOO_MANY_SOURCES = Problem(
-    "too many pictures",
-    "The server takes 16 pictures to start from at most. Remove some and try again.",
-)
 KEY_GONE = Problem(
     "key gone",
     "The key that you typed is no longer here: it is forgotten when the page closes. "

@@ -137,7 +137,8 @@ def take_uploads(shared: Store) -> None:
     """Add the uploaded pictures to those that are there, where a reload finds them."""
     files = cast("list[UploadedFile]", by_key(shared)[f"uploads-{shared['upload_round']}"])
     uploads = [(file.name, file.getvalue()) for file in files]
-    taken, sentence = images.take_uploads(shared["owner"], uploads)
+    places = moves.MAX_SOURCES - len(shared["references"])
+    taken, sentence = images.take_uploads(shared["owner"], uploads, places)
     moves.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
 
 

@@ -12,7 +12,6 @@ from utils.images.pictures import READ, shrink
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.moves import MAX_SOURCES
 
-MAX_UPLOADS = MAX_SOURCES
 # What the Images API takes of one picture.
 API_BYTES = 50 * 1024 * 1024
 API_SIDE = 3840
@@ -41,16 +40,18 @@ class _RefusedError(Exception):
     """A file cannot be used; the message says why, as the end of a sentence."""
 
 
-def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[Upload], str]:
+def take_uploads(
+    owner: str, files: Sequence[tuple[str, bytes]], places: int = MAX_SOURCES
+) -> tuple[list[Upload], str]:
     """Keep those of `files` (name and bytes each) that the API can be made to take.
 
     Returns them, and a sentence for a person about what was scaled down or left out, '' if
-    nothing was. What needs no change keeps its bytes. Only the first MAX_UPLOADS are looked at.
+    nothing was. What needs no change keeps its bytes. Only the first `places` are looked at.
     """
     uploads, told, scaled = [], [], []
     # Half of a browser's room is for what is made of them: that was paid for.
     kept_free = blobs.share // 2
-    for number, (file_name, data) in enumerate(files[:MAX_UPLOADS], 1):
+    for number, (file_name, data) in enumerate(files[:places], 1):
         try:
             with _lock:
                 fitting = _fit(data)
@@ -69,8 +70,8 @@ def take_uploads(owner: str, files: Sequence[tuple[str, bytes]]) -> tuple[list[U
                 scaled.append(f"Picture {number} was scaled down to {fitting.scaled} pixels")
     if scaled:
         told.append(f"{', '.join(scaled)}, as the API takes no larger ones.")
-    if len(files) > MAX_UPLOADS:
-        told.append(f"Only the first {MAX_UPLOADS} pictures are used.")
+    if len(files) > places:
+        told.append(f"Only the first {MAX_SOURCES} pictures are used.")
     return uploads, " ".join(told)
 
 

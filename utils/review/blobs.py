@@ -8,8 +8,12 @@ import hashlib
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from utils.settings import get_settings
+
+# Seconds in which whoever puts a thing here comes to name it.
+UNNAMED_SECONDS = 60.0
 
 
 class NoRoomError(Exception):
@@ -33,8 +37,8 @@ class Blobs:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._blobs: dict[str, _Blob] = {}
-        # By owner, oldest first; True once the owner has said that it knows the thing.
-        self._owned: dict[str, dict[str, bool]] = {}
+        # By owner, oldest first: since when a thing waits to be named, 0 once it has been.
+        self._owned: dict[str, dict[str, float]] = {}
         self._weight = 0
 
     def put(self, owner: str, data: bytes, **versions: bytes) -> str:
@@ -49,7 +53,7 @@ class Blobs:
             blob = self._blobs.setdefault(name, _Blob(data, versions))
             things = self._owned.setdefault(owner, {})
             if name not in things:
-                things[name] = False
+                things[name] = monotonic()
                 self._own(blob)
             self._make_room(owner, name)
         return name
@@ -67,18 +71,23 @@ class Blobs:
                 return None
             return blob.versions.get(version, blob.data)
 
-    def hold(self, owner: str, names: Iterable[str]) -> None:
-        """Say which things `owner` still uses: what it knew and does not name any more goes."""
+    def hold(self, owner: str, names: Iterable[str], *, waits: bool = False) -> None:
+        """Say which things `owner` uses: what it named once and does not any more goes.
+
+        So does what was never named, as when a request is cancelled while its result is being
+        put here; but not while the owner `waits` for something, or has put it here just now.
+        """
         named = set(names)
+        late = 0.0 if waits else monotonic() - UNNAMED_SECONDS
         with self._lock:
             things = self._owned.get(owner, {})
-            for name, known in list(things.items()):
+            for name, unnamed_since in list(things.items()):
                 if name in named:
-                    things[name] = True
-                elif known:
+                    things[name] = 0.0
+                elif not unnamed_since or unnamed_since < late:
                     self._drop(owner, name)
             for name in named & self._blobs.keys() - things.keys():
-                self._owned.setdefault(owner, things)[name] = True
+                self._owned.setdefault(owner, things)[name] = 0.0
                 self._own(self._blobs[name])
 
     def forget(self, owner: str) -> None:
@@ -128,10 +137,10 @@ class Blobs:
         return sum(self._blobs[name].weight for name in self._owned.get(owner, ()))
 
     def _oldest(self, owner: str, new: str) -> str:
-        """Return what `owner` is to lose: its oldest thing, what it has not fetched yet last."""
+        """Return what `owner` is to lose: its oldest thing, what it has not named yet last."""
         things = self._owned[owner]
         others = [name for name in things if name != new] or [new]
-        return next((name for name in others if things[name]), others[0])
+        return next((name for name in others if not things[name]), others[0])
 
 
 blobs = Blobs()

@@ -44,7 +44,7 @@ class BrowserMemory:
                 self._snapshots[owner] = theirs
             else:
                 self._snapshots[owner] = merged = merge(theirs or base, base, mine)
-                blobs.hold(owner, _names(merged))
+                blobs.hold(owner, _names(merged), waits=bool(_pending(merged)))
             self._snapshots.expire()
         shared["remembered"] = mine
 

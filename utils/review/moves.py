@@ -391,11 +391,8 @@ def clear_recent(shared: Store) -> None:
 def use_references(shared: Store, references: Sequence[tuple[str, str]], sentence: str) -> None:
     """Make the next results from these too: names in the table of blobs, and names for people."""
     clear_error(shared)
-    together = tuple(dict((*shared["references"], *references)).items())
-    shared["references"] = together[:MAX_SOURCES]
+    shared["references"] = tuple(dict((*shared["references"], *references)).items())
     shared["upload_round"] += 1
-    if len(together) > MAX_SOURCES:
-        sentence = f"{sentence} Only the first {MAX_SOURCES} are used.".strip()
     shared["error_message"] = sentence
 
 

@@ -12,8 +12,7 @@ def render(shared: Store) -> parts.WaitView | None:
     """Show the prompt box, and the place of the result to come."""
     waiting = bool(shared["pending"])
     canvas, side = parts.render_canvas("canvas" if waiting else "canvas-idle")
-    if waiting:
-        page.show_place(shared, canvas)
+    page.show_place(shared, canvas)
     with side:
         # Empty, so that what follows has the same place here and on the review screen.
         st.container(horizontal=True, gap="xsmall", key="decision")

@@ -6,7 +6,15 @@ import signal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    FloatRect,
+    Locator,
+    Page,
+    WebSocketRoute,
+    expect,
+)
 
 from tests.conftest import RunningApp, run_app
 from tests.images_server import (
@@ -31,6 +39,7 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
+    send_by_key,
     shown_bytes,
 )
 
@@ -108,7 +117,7 @@ def test_enter_and_a_click_are_one_call(
 ) -> None:
     open_app(page, api_app)
     prompt_box(page).fill("a fox")
-    prompt_box(page).press("Control+Enter")
+    send_by_key(page, prompt_box(page), "Generate Image")
     button(page, "Generate Image").focus()
     page.keyboard.press("Enter")
     click_often(page, button(page, "Generate Image"), 1)
@@ -193,13 +202,12 @@ def test_a_tab_that_lies_open_does_not_undo_what_another_one_did(
 
 
 def test_another_browser_sees_nothing_of_it(
-    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+    page: Page, browser: Browser, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
     open_app(page, api_app)
     generate(page, "a fox")
     images_server.wait_for_calls(1)
-    assert page.context.browser
-    with page.context.browser.new_context() as stranger:
+    with browser.new_context() as stranger:
         strange_page = stranger.new_page()
         open_app(strange_page, api_app)
         expect(button(strange_page, "Generate Image")).to_be_enabled()
@@ -219,6 +227,8 @@ def test_a_lost_websocket_is_restored_and_the_run_goes_on(
 
     page.route_web_socket("**/_stcore/stream", note)
     open_app(page, api_app)
+    # A page that has never shown a picture could show none of those that come while it is lost.
+    expect(picture_of(page)).to_be_attached()
     generate(page, "a fox")
     expect(wait_view(page)).to_contain_text("First draft")
     sockets[0].close(code=1001)
@@ -349,6 +359,11 @@ def test_the_present_picture_can_be_approved_while_another_is_made(
     assert shown_bytes(page) == base64.b64decode(picture("second"))
 
 
+def box_once_loaded(page: Page) -> FloatRect | None:
+    expect(picture_of(page)).to_have_js_property("complete", True)
+    return picture_of(page).bounding_box()
+
+
 @pytest.mark.parametrize(("shape", "size"), [("square", (1024, 1024)), ("landscape", (1536, 1024))])
 def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
     page: Page,
@@ -368,15 +383,15 @@ def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
     choose(page, "Size", shape)
     generate(page, "a fox")
     expect(wait_view(page)).to_contain_text("Sketching")
-    empty = picture_of(page).bounding_box()
+    empty = box_once_loaded(page)
     first.set()
     expect(wait_view(page)).to_contain_text("First draft")
     expect(page.get_by_alt_text("Draft")).to_be_visible()
-    draft = picture_of(page).bounding_box()
+    draft = box_once_loaded(page)
     second.set()
     expect_screen(page, "2. Review Generated Image")
     expect_settled(page)
-    end = picture_of(page).bounding_box()
+    end = box_once_loaded(page)
     # Streamlit makes what is wider than 1460 pixels smaller, which rounds a tenth of a pixel away.
     assert empty == pytest.approx(end, abs=0.25)
     assert draft == pytest.approx(end, abs=0.25)
@@ -502,16 +517,15 @@ def test_what_may_have_been_billed_is_asked_for_again_by_the_person_alone(
 
 
 def test_more_than_the_places_wait_in_line_and_cancel_leaves_it(
-    page: Page, images_server: ImagesServer, tmp_path: Path
+    page: Page, browser: Browser, images_server: ImagesServer, tmp_path: Path
 ) -> None:
     gate = Gate()
     images_server.script(held(gate, picture("first")))
     settings = {**images_server.environment, "IMAGE_CONCURRENCY": "1"}
-    assert page.context.browser
     with (
         run_app(tmp_path / "log", **settings) as app,
-        page.context.browser.new_context() as second_browser,
-        page.context.browser.new_context() as third_browser,
+        browser.new_context() as second_browser,
+        browser.new_context() as third_browser,
     ):
         second, third = second_browser.new_page(), third_browser.new_page()
         open_app(page, app)

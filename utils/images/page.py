@@ -18,6 +18,7 @@ from utils.review.records import Attempt, Cost, Engine
 from utils.review.store import Store, by_key
 
 PLACEHOLDER = "What should the picture show?"
+PLACE = "Your picture will appear here"
 # How the part is named where a person brings sources of their own; '' where there are none.
 SOURCES = "Use my pictures"
 EXAMPLES = (
@@ -40,9 +41,18 @@ def show_draft(place: DeltaGenerator, draft: object) -> None:
 
 
 def show_place(shared: Store, place: DeltaGenerator) -> None:
-    """Hold the place of the picture to come."""
+    """Hold the place of the picture to come, and say what it is there for.
+
+    Before the first one is on its way, too: a page that loses its connection before it has shown
+    any picture could not show a draft, and would show Streamlit's traceback in its place.
+    """
     blank = images.blank_picture(*images.size_to_come(by_key(shared), shared["pending"]))
-    place.image(blank, width="stretch", alt="Your picture will appear here")
+    if shared["pending"]:
+        place.image(blank, width="stretch", alt=PLACE)
+        return
+    with place.container():
+        st.image(blank, width="stretch", alt=PLACE)
+        st.html(f'<p aria-hidden="true">{PLACE}</p>')
 
 
 def show_small(attempts: Sequence[Attempt]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from tests.browser import ARGS, find_system_browser
 from tests.images_server import ImagesServer
@@ -29,6 +29,32 @@ SETTINGS = (
     "PICTURE_MEMORY",
 )
 
+# Notes what was on the page twice at any moment, of all that a person takes for one thing.
+NOTE_DOUBLES = """
+  window.doubles = [];
+  const single = /^(Approve|Regenerate|Generate Image|Change Picture|Cancel|Start Over)/;
+  const name = (one) => one.getAttribute("aria-label") || one.innerText;
+  const note = () => {
+    const seen = new Set();
+    for (const one of document.querySelectorAll("[data-testid=stMain] :is(button, textarea)")) {
+      if (one.tagName === "TEXTAREA" || single.test(name(one).trim())) {
+        const key = name(one);
+        if (one.checkVisibility() && seen.has(key)) {
+          window.doubles.push(key);
+        }
+        seen.add(key);
+      }
+    }
+  };
+  const all = { attributes: true, childList: true, subtree: true };
+  new MutationObserver(note).observe(document, all);
+"""
+LEAVE = """() => {
+  localStorage.clear();
+  sessionStorage.clear();
+  return window.doubles;
+}"""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     thread until the end of the session: no later test could run one of its own.
     """
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if "playwright" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
@@ -138,15 +164,45 @@ def api_app(
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
+
+
+@pytest.fixture(scope="session")
+def warm_context(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
+    """A browser with a folder of its own.
+
+    There it keeps the page's code as it has compiled it, and opens a page for half the work.
+    """
+    with playwright.chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("browser"),
+        executable_path=find_system_browser(),
+        args=ARGS,
+        viewport={"width": 1366, "height": 768},
+    ) as context:
+        context.add_init_script(NOTE_DOUBLES)
+        yield context
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with browser.new_context(viewport={"width": 1366, "height": 768}) as context:
-        yield context
+def context(warm_context: BrowserContext) -> Iterator[BrowserContext]:
+    """A browser that the app has never seen, though it may have the page in its cache."""
+    yield warm_context
+    # The first one is blank, and keeps the browser alive.
+    _, *pages = warm_context.pages
+    doubles = [page.evaluate(LEAVE) for page in pages if page.url != "about:blank"]
+    for page in pages:
+        page.close()
+    warm_context.clear_cookies()
+    assert not any(doubles), f"Two of the same were on a page: {doubles}"
 
 
 @pytest.fixture

@@ -84,6 +84,13 @@ def generate(page: Page, prompt: str) -> None:
     button(page, "Generate Image").click()
 
 
+def send_by_key(page: Page, box: Locator, name: str) -> None:
+    """Press the keys that send what stands in a box, once its button is there to hear them."""
+    expect(button(page, name)).to_be_enabled()
+    expect_settled(page)
+    box.press("Control+Enter")
+
+
 def expect_screen(page: Page, heading: str, timeout: float = LONG) -> None:
     expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=timeout)
 

@@ -27,6 +27,7 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
+    send_by_key,
     shown_prompt,
     to_review,
 )
@@ -258,7 +259,7 @@ def test_everything_is_decided_from_the_keyboard(
     images_server.script(*answers, [never])
     open_app(page, api_app)
     prompt_box(page).fill("a fox")
-    prompt_box(page).press("Control+Enter")
+    send_by_key(page, prompt_box(page), "Generate Image")
     expect_selected(page, 1)
     expect_settled(page)
     for number in (2, 3):

@@ -6,6 +6,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Block_pb2 import Block
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,15 +23,19 @@ class Session:
         self._address = address
         self._cookie = cookie
         self._socket: ClientConnection
+        # The server's name for it, by which a page that has lost its connection comes back.
+        self.session_id = ""
         self.elements: dict[str, list[Element]] = {}
+        self.blocks: list[Block] = []
         self.runs_finished = 0
         self.bytes_of_run = 0
 
     async def __aenter__(self) -> Self:
         url = f"ws://{urlsplit(self._address).netloc}/_stcore/stream"
+        protocols = ["streamlit", *(["no-token", self.session_id] if self.session_id else [])]
         self._socket = await connect(
             url,
-            subprotocols=[Subprotocol("streamlit")],
+            subprotocols=[Subprotocol(one) for one in protocols],
             additional_headers={"Cookie": self._cookie} if self._cookie else {},
             max_size=None,
             # What nobody takes in any more must not hold up the closing.
@@ -50,7 +55,9 @@ class Session:
             self.bytes_of_run += len(received)
             kind = message.WhichOneof("type")
             if kind == "new_session":
+                self.session_id = message.new_session.initialize.session_id
                 self.elements = {}
+                self.blocks = []
                 self.runs_finished = 0
                 self.bytes_of_run = len(received)
             elif kind == "script_finished":
@@ -58,6 +65,8 @@ class Session:
             elif kind == "delta" and message.delta.HasField("new_element"):
                 element = message.delta.new_element
                 self.elements.setdefault(str(element.WhichOneof("type")), []).append(element)
+            elif kind == "delta" and message.delta.HasField("add_block"):
+                self.blocks.append(message.delta.add_block)
 
     async def rerun(self) -> None:
         """Have the script run once more, and wait for its end."""

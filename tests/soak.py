@@ -1,150 +1,107 @@
-"""A long, busy day: many browsers do random things while the server misbehaves at random.
+"""A busy day: many browsers do random things while the server misbehaves at random.
 
 `python -m tests.soak` drives the real app over its websocket, by a fixed seed. A browser that has
-asked for enough comes back once more, and must find every picture that was made for it; then
-another one takes its place. What is counted goes into docs/benchmarks.md.
+asked for as much as is kept of it leaves, and another one takes its place. In the end all come
+back, and must find every picture that was made for them. The figures go into docs/benchmarks.md.
 """
 
 import argparse
 import asyncio
-import hashlib
-import itertools
 import random
 import re
-import statistics
 import sys
-import tempfile
 import time
-import zlib
-from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import date
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import httpx2
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import ROOT, run_app
-from tests.images_server import (
-    Answer,
-    Call,
-    Drop,
-    Head,
-    ImagesServer,
-    Pause,
-    error,
-    picture,
-    plain,
-    stream,
-)
+from tests.bench.report import percentile
+from tests.bench.world import memory_bytes
+from tests.conftest import ROOT, RunningApp, run_app
+from tests.moods import TIMEOUT, MoodyServer, made_for, thumbnail_for
 from tests.sessions import Session
+from utils.review.moves import MAX_ATTEMPTS
 
-# A browser is done when it has asked for so many: fewer than all that is kept of it.
-ENOUGH = 16
-TIMEOUT = 4
-PATIENCE = 60
+MAX_TABS = 3
+# Every so many-th browser gets pictures that fill the memory: it alone may lose its oldest.
+LARGE = 8
+PICTURE_MEMORY = 64
+# Seconds: all tries with their pauses, in line behind others; and a rerun with nothing to wait for.
+SETTLED, ANSWERED = 90.0, 10.0
+# Below so many minutes the pictures do not fill the memory, and a growth says nothing.
+MINUTES_TO_FILL = 5
+TROUBLE = "Something went wrong on our side"
 TABLE = re.compile(
     r"(?<=<!-- made by `make soak`, from here -->\n).*?(?=<!-- the soak ends here -->)", re.S
 )
-# By name: how often of a hundred, and whether the app may ask again by itself.
-FAULTS = {
-    "429": (5, True),
-    "500": (5, True),
-    "no answer": (5, True),
-    "cut off": (4, True),
-    "refused": (4, False),
-    "garbage": (3, False),
-    "504": (2, False),
-    "too slow": (2, False),
+
+KINDS = {
+    "click": 58,
+    "double click": 8,
+    "late click": 5,
+    "other steering": 6,
+    "another tab": 8,
+    "reload": 6,
+    "close": 4,
+    "drop": 5,
 }
+# How often each is clicked, where it can be, by how its label begins.
 CLICKS = {
     "Generate Image": 6,
     "Regenerate": 5,
+    "Change Picture": 6,
+    "Make the missing": 5,
     "Cancel": 1,
     "Approve": 2,
     "Back to review": 3,
     "Start Over": 2,
     "Reopen": 2,
-    "Next": 3,
+    "Next": 2,
     "Previous": 2,
+    "Picture ": 2,
 }
-COSTLY = ("Generate Image", "Regenerate")
+COSTLY = ("Generate Image", "Regenerate", "Change Picture", "Make the missing")
 STOPS = ("Cancel", "Start Over")
-
-
-class MoodyServer(ImagesServer):
-    """Makes each request its own picture, or one of the faults, by the seed."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
-        self.moods: dict[str, list[str]] = {}
-
-    def begin(self, call: Call) -> Answer:
-        """Record the call and return its answer."""
-        request_id = call.headers["x-client-request-id"]
-        with self._news:
-            self.calls.append(call)
-            moods = self.moods.setdefault(request_id, [])
-            dice = random.Random(f"{self.seed} {request_id} {len(moods)}")
-            names = [*FAULTS, "picture"]
-            weights = [often for often, _ in FAULTS.values()]
-            moods.append(dice.choices(names, [*weights, 100 - sum(weights)])[0])
-        return _answer(moods[-1], request_id, dice)
-
-
-def picture_for(request_id: str) -> str:
-    """Return the picture (base64) of a request: its colour and its size are its own."""
-    return picture(request_id, (64 + zlib.crc32(request_id.encode()) % 64, 64))
-
-
-def _answer(mood: str, request_id: str, dice: random.Random) -> Answer:
-    image, pause = picture_for(request_id), Pause(dice.uniform(0.1, 2))
-    drafts = [picture(f"draft {number}") for number in range(dice.randrange(3))]
-    match mood:
-        case "429":
-            return error(429, "rate_limit_exceeded", retry_after="1")
-        case "500" | "504":
-            return [pause, *error(int(mood), None)]
-        case "no answer":
-            return [pause, Drop()]
-        case "cut off":
-            return [*stream(image, ["x", *drafts], Pause(0.1))[:-1], Drop()]
-        case "refused":
-            return error(400, "moderation_blocked")
-        case "garbage":
-            return [Head(content_type="text/html"), b"<html>no picture</html>"]
-        case "too slow":
-            return [Pause(3 * TIMEOUT), *plain(image)]
-        case _ if drafts:
-            return stream(image, drafts, pause)
-        case _:
-            return [pause, *plain(image)]
+PATIENT = 0.75
 
 
 @dataclass
 class Figures:
-    """What is counted."""
+    """What is counted, and `wrong`: what went wrong."""
 
     actions: Counter[str] = field(default_factory=Counter)
-    browsers: int = 0
-    lost: list[str] = field(default_factory=list)
-    strange: list[str] = field(default_factory=list)
-    stuck: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(
+        default_factory=lambda: {"lost": [], "strange": [], "doubled": [], "stuck": [], "log": []}
+    )
+    cancelled: int = 0
+    pushed_out: int = 0
     reruns: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
 
 
 class Tab(Session):
     """A session that takes in whatever comes, while its browser does other things."""
 
+    def __init__(self, address: str, cookie: str) -> None:
+        super().__init__(address, cookie)
+        self.news = asyncio.Event()
+        self.troubles: set[str] = set()
+
     async def open(self) -> Self:
-        """Connect, and keep taking in."""
+        """Connect, for the first time or again, and keep taking in."""
         await self.__aenter__()
         self._pump = asyncio.create_task(self._take_in())
         return self
@@ -154,211 +111,355 @@ class Tab(Session):
         self._pump.cancel()
         await self.__aexit__()
 
-    async def begin_a_rerun(self) -> None:
-        """Have the script run once more."""
+    def drop(self) -> None:
+        """Lose the connection, without a word."""
+        self._pump.cancel()
+        self._socket.transport.abort()
+
+    async def until(self, there: Callable[[], bool], within: float) -> None:
+        """Wait until `there` says so. Raises TimeoutError where it does not."""
+        async with asyncio.timeout(within):
+            while not there():
+                self.news.clear()
+                await self.news.wait()
+
+    async def seconds_of_rerun(self) -> float:
+        """Have the script run once more, with nothing to wait for."""
+        began = time.perf_counter()
         self.runs_finished = 0
         await self._send(BackMsg())
+        await self.until(self.is_settled, ANSWERED)
+        return time.perf_counter() - began
 
-    async def until(self, there: Callable[[], bool]) -> None:
-        """Wait until `there` says so."""
-        while not there():
-            await asyncio.sleep(0.05)
-
-    async def _take_in(self) -> None:
-        with suppress(ConnectionClosed):
-            await self.wait_for(lambda _: False)
-
-    def buttons(self) -> dict[str, str]:
-        """The ids of the buttons that can be clicked, by label."""
-        buttons = [one.button for one in self.elements.get("button", [])]
-        return {one.label: one.id for one in buttons if not one.disabled}
-
-    def names(self) -> set[str]:
-        """The names of all pictures on the page, which their signed addresses hold."""
-        urls = [image.url for one in self.elements.get("imgs", []) for image in one.imgs.imgs]
-        found = [re.search(r"/pictures/([0-9a-f]{64})\.", url) for url in urls]
-        return {match[1] for match in found if match}
+    async def choose(self, box_id: str, value: str) -> None:
+        """Choose a value in a box that has the script run at once."""
+        message = BackMsg()
+        message.rerun_script.widget_states.widgets.add(id=box_id, string_value=value)
+        self.runs_finished = 0
+        await self._send(message)
 
     def is_settled(self) -> bool:
         """Whether a run has ended and nothing is waited for."""
         return self.runs_finished > 0 and not self.has_button("Cancel")
 
+    def buttons(self) -> list[tuple[str, str]]:
+        """The labels and ids of the buttons that can be clicked."""
+        buttons = [one.button for one in self.elements.get("button", [])]
+        return [(one.label, one.id) for one in buttons if not one.disabled]
+
+    def box_id(self, kind: str, label: str) -> str:
+        """The id of a box, '' where the screen has none."""
+        boxes = [getattr(one, kind) for one in self.elements.get(kind, [])]
+        return next((str(box.id) for box in boxes if box.label == label), "")
+
+    def pictures(self) -> set[str]:
+        """The addresses of all pictures on the page."""
+        urls = [image.url for one in self.elements.get("imgs", []) for image in one.imgs.imgs]
+        return {f"{self._address}{url}" for url in urls}
+
+    async def _take_in(self) -> None:
+        with suppress(ConnectionClosed):
+            await self.wait_for(self._note)
+
+    def _note(self, _: Session) -> bool:
+        self.news.set()
+        shown = [one.alert.body for one in self.elements.get("alert", [])]
+        self.troubles |= {body for body in shown if body.startswith(TROUBLE)}
+        self.troubles |= {one.exception.type for one in self.elements.get("exception", [])}
+        return False
+
 
 class Browser:
-    """A browser with one to three tabs, which does random things until it has had enough."""
+    """A browser with some tabs, which does random things until it has asked for enough."""
 
-    def __init__(self, name: str, dice: random.Random, app: str, server: MoodyServer) -> None:
-        self.name, self.dice, self.app, self.server = name, dice, app, server
+    def __init__(self, name: str, seed: int, app: str, figures: Figures) -> None:
+        self.name, self.app, self.figures = name, app, figures
+        self.dice = random.Random(f"{seed} {name}")
         self.cookie = ""
         self.tabs: list[Tab] = []
-        self.old_clicks: list[str] = []
-        self.stopped: set[str] = set()
+        # What was clicked to ask for pictures, and how many they may have been.
+        self.clicked: list[str] = []
+        self.asked = 0
+        self.stops: list[float] = []
+        self.found: dict[str, str] = {}
 
-    def calls(self) -> list[Call]:
-        """The calls that were made for it: its prompts bear its name."""
-        return [call for call in self.server.calls if f"{self.name} wish".encode() in call.body]
+    @property
+    def left(self) -> int:
+        """How many pictures it may still ask for: no more than are kept of it."""
+        return MAX_ATTEMPTS - self.asked
 
-    async def live(self, figures: Figures, until: float) -> None:
-        """Do random things; at the end come back, and look for the pictures."""
+    async def live(self, until: float) -> None:
+        """Do random things, and see in the end that each tab that is open still answers."""
         async with httpx2.AsyncClient() as client:
             answer = await client.get(self.app)
-            self.cookie = answer.headers["set-cookie"].partition(";")[0]
-        figures.browsers += 1
-        while time.monotonic() < until and len(self.calls()) < ENOUGH:
-            await self.act(figures)
-            await asyncio.sleep(self.dice.uniform(0, 0.8))
+        self.cookie = answer.headers["set-cookie"].partition(";")[0]
+        while time.monotonic() < until and self.left:
+            await self.act()
+            await asyncio.sleep(self.dice.uniform(0.2, 2))
         for tab in self.tabs:
+            await self.see_that_it_answers(tab)
             await tab.close()
-        try:
-            await asyncio.wait_for(self.come_back(figures), PATIENCE)
-        except TimeoutError:
-            figures.stuck.append(f"{self.name} never settled")
 
-    async def act(self, figures: Figures) -> None:
+    async def act(self) -> None:
         """Do one thing in one tab."""
-        kinds = ("click", "double click", "late click", "reload", "close", "another tab")
-        kind = self.dice.choices(kinds, (70, 8, 4, 8, 4, 6))[0]
-        if not self.tabs or (kind == "another tab" and len(self.tabs) < 3):
+        kind = self.dice.choices(list(KINDS), list(KINDS.values()))[0]
+        if not self.tabs or (kind == "another tab" and len(self.tabs) < MAX_TABS):
+            self.figures.actions["another tab"] += 1
             self.tabs.append(await Tab(self.app, self.cookie).open())
             return
         tab = self.dice.choice(self.tabs)
-        figures.actions[kind] += 1
-        if kind in ("reload", "close"):
-            self.tabs.remove(tab)
-            await tab.close()
-            if kind == "reload":
-                self.tabs.append(await Tab(self.app, self.cookie).open())
-        elif kind == "late click" and self.old_clicks:
-            await tab.click(self.dice.choice(self.old_clicks))
-        else:
-            await self.click(tab, times=2 if kind == "double click" else 1)
+        self.figures.actions[kind] += 1
+        match kind:
+            case "reload" | "close":
+                self.tabs.remove(tab)
+                await tab.close()
+                if kind == "reload":
+                    self.tabs.append(await Tab(self.app, self.cookie).open())
+            case "drop":
+                tab.drop()
+                await tab.open()
+            case "late click":
+                await self.click_late(tab)
+            case "other steering":
+                await self.steer(tab)
+            case "click" | "double click":
+                await self.click(tab, times=1 if kind == "click" else 2)
 
     async def click(self, tab: Tab, times: int) -> None:
         """Click something that is there, once or twice in a row."""
-        buttons = tab.buttons()
-        labels = [label for label in CLICKS if label in buttons]
-        if not labels or not tab.runs_finished:
+        there = [
+            (label, button_id, often)
+            for label, button_id in tab.buttons()
+            for beginning, often in CLICKS.items()
+            if label.startswith(beginning)
+        ]
+        if not there:
             return
-        label = self.dice.choices(labels, [CLICKS[one] for one in labels])[0]
+        label, button_id, _ = self.dice.choices(there, [often for *_, often in there])[0]
+        texts = self.ask(tab, label) if label.startswith(COSTLY) else {}
         if label in STOPS:
-            self.stopped |= {call.headers["x-client-request-id"] for call in self.calls()}
-        texts = {}
-        boxes = tab.elements.get("text_area", [])
-        if label == "Generate Image" and boxes:
-            wish = f"{self.name} wish {self.dice.randrange(10**6)}"
-            texts = {boxes[-1].text_area.id: wish}
-        if label in COSTLY:
-            self.old_clicks.append(buttons[label])
+            # Often the only buttons there are: most waits are to have an end of another kind.
+            if self.dice.random() < PATIENT:
+                return
+            self.stops.append(time.monotonic())
         for _ in range(times):
-            await tab.click(buttons[label], **texts)
+            await tab.click(button_id, **texts)
+        if label.startswith(COSTLY):
+            self.clicked.append(button_id)
 
-    async def come_back(self, figures: Figures) -> None:
-        """Open the page once more, put all away, and find every picture among the recent ones."""
+    def ask(self, tab: Tab, label: str) -> dict[str, str]:
+        """Return what is typed and chosen before a click on a button that costs money."""
+        count = min(self.dice.choices((1, 2, 3, 4), (6, 2, 1, 1))[0], self.left)
+        self.asked += count
+        words = f"{self.name} wish {self.dice.randrange(10**6)}"
+        texts = {
+            tab.box_id("selectbox", "Pictures at a time"): str(count),
+            tab.box_id("text_area", "Prompt") or tab.box_id("text_area", "Edit the prompt"): words,
+            tab.box_id("text_input", "What should be different?"): words,
+        }
+        return {box_id: text for box_id, text in texts.items() if box_id}
+
+    async def click_late(self, tab: Tab) -> None:
+        """Click what the page had before, and has no more."""
+        shown = [one.button.id for one in tab.elements.get("button", [])]
+        gone = [button_id for button_id in self.clicked if button_id not in shown]
+        if gone and shown:
+            await tab.click(self.dice.choice(gone))
+
+    async def steer(self, tab: Tab) -> None:
+        """Open the other one of the parts where the next picture is steered."""
+        named = [block.tab_container.id for block in tab.blocks if block.tab_container.id]
+        labels = ("Edit prompt", "Change this picture", "Use my pictures")
+        if named:
+            await tab.choose(named[-1], self.dice.choices(labels, (2, 4, 1))[0])
+
+    async def see_that_it_answers(self, tab: Tab) -> None:
+        """See that nothing is waited for any more, and that a rerun ends soon."""
+        try:
+            await tab.until(tab.is_settled, SETTLED)
+            self.figures.reruns.append(await tab.seconds_of_rerun())
+        except TimeoutError:
+            buttons = [label for label, _ in tab.buttons()]
+            self.stuck(f"{tab.heading()!r}, {tab.runs_finished} runs, {buttons}")
+        self.troubles_of(tab)
+
+    async def come_back(self) -> None:
+        """Open the page once more, and look at every picture that it has."""
         tab = await Tab(self.app, self.cookie).open()
-        await tab.until(tab.is_settled)
-        began = time.perf_counter()
-        await tab.begin_a_rerun()
-        await tab.until(tab.is_settled)
-        figures.reruns.append(time.perf_counter() - began)
-        for label in ("Approve", "Start Over"):
-            if label in tab.buttons():
-                await tab.click(tab.buttons()[label])
-                await tab.until(partial(self.is_over, tab, label))
-        if not tab.heading().startswith("1."):
-            figures.stuck.append(f"{self.name} is at {tab.heading()!r}")
-        found = tab.names()
-        for request_id in self.made() - self.stopped:
-            if name_of(request_id) not in found:
-                figures.lost.append(request_id)
-        own = {name_of(call.headers["x-client-request-id"]) for call in self.calls()}
-        figures.strange += sorted(found - own)
+        await self.see_that_it_answers(tab)
+        async with httpx2.AsyncClient() as client:
+            try:
+                await self.look(tab, client)
+                await self.put_away(tab, client)
+                await self.reopen_one(tab, client)
+            except TimeoutError:
+                self.stuck(f"came back to {tab.heading()!r}")
+        self.troubles_of(tab)
         await tab.close()
 
-    @staticmethod
-    def is_over(tab: Tab, label: str) -> bool:
-        """Whether a click on this button has led somewhere else."""
-        return tab.is_settled() and not tab.has_button(label)
+    async def put_away(self, tab: Tab, client: httpx2.AsyncClient) -> None:
+        """Start over: all that there was is among the recent pictures."""
+        async with asyncio.timeout(ANSWERED):
+            while not tab.heading().startswith("1."):
+                buttons = dict(tab.buttons())
+                await tab.click(buttons.get("Start Over") or buttons["Approve"])
+                await tab.until(tab.is_settled, ANSWERED)
+                await self.look(tab, client)
 
-    def made(self) -> set[str]:
-        """The ids of its requests whose picture was handed over to the end."""
-        return {
-            call.headers["x-client-request-id"]
-            for call in self.calls()
-            if call.ended == "answered"
-            and self.server.moods[call.headers["x-client-request-id"]][-1] == "picture"
-        }
+    async def reopen_one(self, tab: Tab, client: httpx2.AsyncClient) -> None:
+        """See one of the recent pictures in its full size."""
+        buttons = [button_id for label, button_id in tab.buttons() if label == "Reopen"]
+        if buttons:
+            await tab.click(self.dice.choice(buttons))
+            await tab.until(tab.is_settled, ANSWERED)
+            await self.look(tab, client)
+
+    async def look(self, tab: Tab, client: httpx2.AsyncClient) -> None:
+        """Fetch the pictures that are on the page and were not looked at yet."""
+        for address in tab.pictures() - self.found.keys():
+            answer = await client.get(address)
+            self.found[address] = sha256(answer.content).hexdigest()
+            if answer.status_code != 200:
+                self.stuck(f"a picture of the page is a {answer.status_code}")
+
+    def has_stopped(self, since: float) -> bool:
+        """Whether a button was clicked since then that stops what is under way."""
+        return any(stop > since for stop in self.stops)
+
+    def troubles_of(self, tab: Tab) -> None:
+        """Note what a tab has shown that nobody should ever see."""
+        for trouble in tab.troubles:
+            self.stuck(trouble)
+        tab.troubles.clear()
+
+    def stuck(self, what: str) -> None:
+        """Note that a page cannot be used as it should be."""
+        self.figures.wrong["stuck"].append(f"{self.name}: {what}")
 
 
-def name_of(request_id: str) -> str:
-    """Return the name that the picture of a request has."""
-    return hashlib.sha256(b64decode(picture_for(request_id))).hexdigest()
+def judge(figures: Figures, server: MoodyServer, browsers: Sequence[Browser], log: str) -> None:
+    """Count what is lost, strange or doubled, of all that the server has answered."""
+    wrong = figures.wrong
+    wrong["doubled"] += server.doubled()
+    ended = Counter(re.findall(r"request=(\S+) model=\S+ (?:made|failed)", log))
+    wrong["log"] += re.findall(r"^.*(?:Traceback|unexpected \w+$).*", log, re.MULTILINE)
+    for browser in browsers:
+        large = browser.name.startswith("large")
+        requests = server.requests.get(browser.name, [])
+        clicks = {request.rpartition("-")[0] for request in requests}
+        if len(clicks) > len(browser.clicked):
+            wrong["doubled"].append(f"{browser.name}: {len(browser.clicked)} clicks, {clicks}")
+        looks = {request: _looks(request, large=large) for request in requests}
+        found = set(browser.found.values())
+        for request in server.made(browser.name):
+            if found & looks[request]:
+                continue
+            tries = server.tries[request]
+            if large:
+                figures.pushed_out += 1
+            elif ended[request] < len(tries) and browser.has_stopped(tries[-1][1].began):
+                # The app had not read it to its end when the person stopped it.
+                figures.cancelled += 1
+            else:
+                said = [line for line in log.splitlines() if request in line]
+                wrong["lost"].append(f"{browser.name}: {request}, {said}")
+        wrong["strange"] += [browser.name for _ in found - set().union(*looks.values())]
 
 
-def doubled(server: MoodyServer) -> list[str]:
-    """Return what was asked for twice: at once, after a picture, or after what asks the person."""
-    wrong = []
-    calls: dict[str, list[Call]] = {}
-    for call in server.calls:
-        calls.setdefault(call.headers["x-client-request-id"], []).append(call)
-    for request_id, of_one in calls.items():
-        moods = server.moods[request_id]
-        at_once = any(
-            not one.ended or other.began < one.ended_at for one, other in itertools.pairwise(of_one)
-        )
-        again = [mood for mood in moods[:-1] if mood == "picture" or not FAULTS[mood][1]]
-        if at_once or again or len(moods) > 3:
-            wrong.append(f"{request_id}: {moods}")
-    return wrong
+@cache
+def _looks(request: str, *, large: bool) -> set[str]:
+    """Return the SHA-256 of a request's picture and of its thumbnail."""
+    made = made_for(request, large=large), thumbnail_for(request, large=large)
+    return {sha256(data).hexdigest() for data in made}
 
 
-async def soak(
-    address: str, process: int, server: MoodyServer, arguments: argparse.Namespace, figures: Figures
-) -> None:
-    """Keep so many browsers busy for so long."""
-    until = time.monotonic() + 60 * arguments.minutes
+async def soak(app: RunningApp, figures: Figures, options: argparse.Namespace) -> list[Browser]:
+    """Keep so many browsers busy for so long, have all come back, and return them."""
+    until = time.monotonic() + 60 * options.minutes
+    browsers: list[Browser] = []
 
     async def one_after_the_other(place: int) -> None:
+        kind = "browser" if (place + 1) % LARGE else "large browser"
         number = 0
         while time.monotonic() < until:
-            name = f"browser {place}.{number}"
-            dice = random.Random(f"{arguments.seed} {name}")
-            await Browser(name, dice, address, server).live(figures, until)
+            name = f"{kind} {place}.{number}"
+            browser = Browser(name, options.seed, app.address, figures)
+            browsers.append(browser)
+            await browser.live(until)
             number += 1
 
     async def sample() -> None:
         while True:
-            status = Path(f"/proc/{process}/status").read_text()
-            figures.memory.append(int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024)
+            figures.memory.append(memory_bytes(app.process.pid) / 1e6)
+            status = Path(f"/proc/{app.process.pid}/status").read_text()
+            figures.threads.append(int(re.findall(r"Threads:\s+(\d+)", status)[0]))
             await asyncio.sleep(1)
 
     sampling = asyncio.create_task(sample())
-    await asyncio.gather(*[one_after_the_other(place) for place in range(arguments.sessions)])
+    await asyncio.gather(*[one_after_the_other(place) for place in range(options.sessions)])
+    back = iter(browsers)
+
+    async def come_back_one_after_the_other() -> None:
+        for browser in back:
+            await browser.come_back()
+
+    await asyncio.gather(*[come_back_one_after_the_other() for _ in range(options.sessions)])
     sampling.cancel()
+    return browsers
 
 
-def report(figures: Figures, server: MoodyServer, arguments: argparse.Namespace) -> str:
+def report(
+    figures: Figures, server: MoodyServer, browsers: Sequence[Browser], options: argparse.Namespace
+) -> str:
     """Return the figures as a table."""
-    moods = Counter(mood for of_one in server.moods.values() for mood in of_one)
-    faults = ", ".join(f"{name} {moods[name]}" for name in FAULTS)
-    half = len(figures.memory) // 2
-    first, second = max(figures.memory[: half or 1]), max(figures.memory[half:])
-    reruns = statistics.quantiles([*figures.reruns, *figures.reruns], n=20)
+    moods = Counter(mood for tries in server.tries.values() for mood, _ in tries)
+    ends = Counter(call.ended for call in server.calls)
+    made = sum(len(server.made(browser.name)) for browser in browsers)
+    rerun, slow = median(figures.reruns), percentile(figures.reruns, 0.95)
+    quarter, half, most = _growth(figures.memory)
     rows = {
-        "browsers, at once and in all": f"{arguments.sessions}, {figures.browsers}",
-        "minutes, seed": f"{arguments.minutes:g}, {arguments.seed}",
-        "actions": ", ".join(f"{kind} {n}" for kind, n in figures.actions.most_common()),
-        "requests, calls": f"{len(server.moods)}, {len(server.calls)}",
-        "pictures": str(moods["picture"]),
-        "faults": faults,
-        "pictures that their owner did not find": str(len(figures.lost)),
-        "pictures of somebody else": str(len(figures.strange)),
-        "asked for twice": str(len(doubled(server))),
-        "pages that were stuck": str(len(figures.stuck)),
-        "a rerun at the end, median and 95th percentile": f"{reruns[9]:.2f} s, {reruns[18]:.2f} s",
-        "memory, most in the first half and in the second": f"{first:.0f} MB, {second:.0f} MB",
+        "browsers at once, in all": f"{options.sessions}, {len(browsers)}",
+        "actions": _in_words(figures.actions),
+        "requests, calls": f"{len(server.tries)}, {len(server.calls)}",
+        "what the server did": _in_words(moods),
+        "how the calls ended": _in_words(ends),
+        "pictures that were sent to their end": str(made),
+        "of these stopped by the person before they were read": str(figures.cancelled),
+        "of these pushed out by their browser's own, as documented": str(figures.pushed_out),
+        "lost": str(len(figures.wrong["lost"])),
+        "found by another browser": str(len(figures.wrong["strange"])),
+        "asked for twice": str(len(figures.wrong["doubled"])),
+        "pages that were stuck or in trouble": str(len(figures.wrong["stuck"])),
+        "a rerun at the end, median and 95th percentile": f"{rerun:.2f} s, {slow:.2f} s",
+        "memory at a quarter, at half, most after it": (
+            f"{quarter:.0f} MB, {half:.0f} MB, {most:.0f} MB"
+        ),
+        "threads, the same": ", ".join(f"{number:.0f}" for number in _growth(figures.threads)),
     }
-    lines = ["| what | figure |", "| --- | --- |"]
-    return "\n".join([*lines, *[f"| {what} | {figure} |" for what, figure in rows.items()]]) + "\n"
+    head = f"Run on {date.today().isoformat()}: {options.minutes:g} minutes, seed {options.seed}."
+    lines = [head, "", "| what | figure |", "| --- | --- |"]
+    lines += [f"| {what} | {figure} |" for what, figure in rows.items()]
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+def grows(figures: Figures) -> list[str]:
+    """Return what has become more in the second half, when the memory for pictures is full."""
+    grown = []
+    for what, samples in (("memory", figures.memory), ("threads", figures.threads)):
+        _, half, most = _growth(samples)
+        if most > 1.25 * half:
+            grown.append(f"{what} from {half:.0f} to {most:.0f}")
+    return grown
+
+
+def _growth(samples: Sequence[float]) -> tuple[float, float, float]:
+    """Return the most in the first quarter, in the first half, and after it."""
+    half = len(samples) // 2
+    return max(samples[: half // 2 + 1]), max(samples[: half + 1]), max(samples[half:])
+
+
+def _in_words(counted: Counter[str]) -> str:
+    return ", ".join(f"{what} {number}" for what, number in counted.most_common())
 
 
 def main(given: list[str] | None = None) -> list[str]:
@@ -368,32 +469,25 @@ def main(given: list[str] | None = None) -> list[str]:
     parser.add_argument("--sessions", type=int, default=30)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
-    arguments = parser.parse_args(given)
+    options = parser.parse_args(given)
     figures = Figures()
-    with tempfile.TemporaryDirectory() as folder, MoodyServer(arguments.seed) as server:
+    with TemporaryDirectory() as folder, MoodyServer(options.seed) as server:
         log = Path(folder) / "log"
-        settings = {"IMAGE_TIMEOUT": str(TIMEOUT), "PICTURE_MEMORY": "64"}
+        settings = {"IMAGE_TIMEOUT": str(TIMEOUT), "PICTURE_MEMORY": str(PICTURE_MEMORY)}
         with run_app(log, **server.environment, **settings) as app:
-            asyncio.run(soak(app.address, app.process.pid, server, arguments, figures))
-        troubles = re.findall(r"^\w*(?:Error|Exception)\b.*", log.read_text(), re.MULTILINE)
-    table = report(figures, server, arguments)
+            browsers = asyncio.run(soak(app, figures, options))
+        judge(figures, server, browsers, log.read_text())
+    if options.minutes >= MINUTES_TO_FILL:
+        figures.wrong["grown"] = grows(figures)
+    table = report(figures, server, browsers, options)
     sys.stdout.write(table)
-    if arguments.write:
+    if options.write:
         document = ROOT / "docs/benchmarks.md"
         document.write_text(TABLE.sub(lambda _: table, document.read_text()))
-    half = len(figures.memory) // 2
-    grows = max(figures.memory[half:]) > 1.25 * max(figures.memory[: half or 1]) + 32
-    return [
-        *[f"lost: {one}" for one in figures.lost],
-        *[f"a stranger's picture: {one}" for one in figures.strange],
-        *[f"asked for twice: {one}" for one in doubled(server)],
-        *[f"stuck: {one}" for one in figures.stuck],
-        *[f"in the log: {one}" for one in troubles],
-        *(["memory grows"] if grows else []),
-    ]
+    return [f"{kind}: {one}" for kind, some in figures.wrong.items() for one in some]
 
 
 if __name__ == "__main__":
-    wrong = main()
-    sys.stdout.write("\n".join(wrong) + "\n")
-    sys.exit(bool(wrong))
+    found = main()
+    sys.stdout.write("\n".join(found) + "\n")
+    sys.exit(bool(found))

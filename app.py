@@ -49,11 +49,8 @@ def main() -> None:
     st.set_page_config(page_title(shared), page_icon="🖼️", layout="wide")
     st.html(STYLE)
     parts.render_steps(shared)
-    notice = st.container()
     view = getattr(screens, shared["stage"]).render(shared)
     # Last, because who comes first to a server waits for its list of models.
-    with notice:
-        page.render_retirement(shared)
     page.render_side_bar(shared)
     browser_memory.remember(shared)
     if shared["pending"]:

@@ -32,6 +32,7 @@ from tests.bench.world import memory_bytes
 from tests.conftest import ROOT, RunningApp, run_app
 from tests.moods import TIMEOUT, MoodyServer, made_for, thumbnail_for
 from tests.sessions import Session
+from utils.images.addresses import PATH
 from utils.review.moves import MAX_ATTEMPTS
 
 MAX_TABS = 3
@@ -86,7 +87,7 @@ class Figures:
         default_factory=lambda: {"lost": [], "strange": [], "doubled": [], "stuck": [], "log": []}
     )
     cancelled: int = 0
-    pushed_out: int = 0
+    large_bytes: int = 0
     reruns: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
@@ -153,9 +154,10 @@ class Tab(Session):
         return next((str(box.id) for box in boxes if box.label == label), "")
 
     def pictures(self) -> set[str]:
-        """The addresses of all pictures on the page."""
+        """The addresses of all pictures on the page that were made for somebody."""
         urls = [image.url for one in self.elements.get("imgs", []) for image in one.imgs.imgs]
-        return {f"{self._address}{url}" for url in urls}
+        made = PATH.partition("{")[0]
+        return {f"{self._address}{url}" for url in urls if url.startswith(made)}
 
     async def _take_in(self) -> None:
         with suppress(ConnectionClosed):
@@ -351,19 +353,22 @@ def judge(figures: Figures, server: MoodyServer, browsers: Sequence[Browser], lo
             wrong["doubled"].append(f"{browser.name}: {len(browser.clicked)} clicks, {clicks}")
         looks = {request: _looks(request, large=large) for request in requests}
         found = set(browser.found.values())
-        for request in server.made(browser.name):
+        wrong["strange"] += [browser.name for _ in found - set().union(*looks.values())]
+        made = server.made(browser.name)
+        if large:
+            # No more are kept of one browser than its share of the memory holds.
+            figures.large_bytes += sum(len(made_for(request, large=True)) for request in made)
+            continue
+        for request in made:
             if found & looks[request]:
                 continue
             tries = server.tries[request]
-            if large:
-                figures.pushed_out += 1
-            elif ended[request] < len(tries) and browser.has_stopped(tries[-1][1].began):
+            if ended[request] < len(tries) and browser.has_stopped(tries[-1][1].began):
                 # The app had not read it to its end when the person stopped it.
                 figures.cancelled += 1
             else:
                 said = [line for line in log.splitlines() if request in line]
                 wrong["lost"].append(f"{browser.name}: {request}, {said}")
-        wrong["strange"] += [browser.name for _ in found - set().union(*looks.values())]
 
 
 @cache
@@ -425,7 +430,9 @@ def report(
         "how the calls ended": _in_words(ends),
         "pictures that were sent to their end": str(made),
         "of these stopped by the person before they were read": str(figures.cancelled),
-        "of these pushed out by their browser's own, as documented": str(figures.pushed_out),
+        "of these large, to fill the memory; of how much, in MB": (
+            f"{figures.large_bytes / 2**20:.0f}, {PICTURE_MEMORY}"
+        ),
         "lost": str(len(figures.wrong["lost"])),
         "found by another browser": str(len(figures.wrong["strange"])),
         "asked for twice": str(len(figures.wrong["doubled"])),

@@ -140,11 +140,9 @@ def test_a_picture_is_kept_by_its_name_for_its_owner(images_server: ImagesServer
     answer = made(wish())
     assert kept(answer) == data(picture("kept", size=(64, 48)))
     assert (answer.extension, answer.width, answer.height) == ("png", 64, 48)
-    assert images.thumbnail(answer.name).startswith(b"\x89PNG")
-    assert images.thumbnail(answer.name) != kept(answer)
+    assert blobs.get(answer.name, "thumbnail") not in (None, kept(answer))
     blobs.forget(OWNER)
     assert blobs.get(answer.name) is None
-    assert images.thumbnail(answer.name) == images.blank_picture(72, 72)
 
 
 def test_a_picture_larger_than_all_that_may_be_kept_has_its_sentence(

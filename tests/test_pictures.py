@@ -6,7 +6,6 @@ import textwrap
 import pytest
 from PIL import Image
 
-from tests.calls import OWNER
 from tests.images_server import picture
 from utils.images import pictures
 from utils.images.pictures import (
@@ -19,9 +18,7 @@ from utils.images.pictures import (
     encode,
     extension_of,
     file_name,
-    thumbnail,
 )
-from utils.review.blobs import blobs
 
 
 def data(words: str = "", size: tuple[int, int] = (64, 64), image_format: str = "PNG") -> bytes:
@@ -146,14 +143,6 @@ def test_a_thumbnail_is_small_and_square(mode: str, size: tuple[int, int]) -> No
     with Image.open(io.BytesIO(check_picture(out.getvalue()).thumbnail)) as opened:
         assert opened.size == (THUMBNAIL, THUMBNAIL) == (72, 72)
         assert opened.format == "PNG"
-
-
-def test_a_thumbnail_is_found_by_name_as_long_as_the_picture_is_kept() -> None:
-    checked = check_picture(data("small"))
-    name = blobs.put(OWNER, checked.data, thumbnail=checked.thumbnail)
-    assert thumbnail(name) == checked.thumbnail
-    blobs.forget(OWNER)
-    assert thumbnail(name) == blank_picture(THUMBNAIL, THUMBNAIL)
 
 
 def test_no_cache_keeps_a_picture_alive() -> None:

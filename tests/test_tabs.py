@@ -26,25 +26,24 @@ from utils.review.browser import cookie_name
 
 
 def findable(context: BrowserContext, app: RunningApp) -> list[str]:
-    """The prompts of all pictures that a new tab of this browser can be brought to show."""
+    """The prompts of all pictures that a new tab of this browser offers; it shows the oldest."""
     page = context.new_page()
     open_app(page, app)
     button(page, "Approve").click()
     button(page, "Start Over").click()
     expect(button(page, "Clear recent pictures")).to_be_visible()
     expect_settled(page)
-    found = []
-    for number in range(button(page, "Reopen").count()):
-        button(page, "Reopen").nth(number).click()
-        expect_screen(page, "2. Review Generated Image")
-        expect_settled(page)
-        prompt = shown_prompt(page).inner_text()
-        assert shown_bytes(page) == base64.b64decode(picture(prompt))
-        found.append(prompt)
-        button(page, "Approve").click()
-        button(page, "Start Over").click()
-        expect_screen(page, "1. Generate Image")
-        expect_settled(page)
+    thumbnails = page.locator(".st-key-recent img").all()
+    found = [str(one.get_attribute("alt")) for one in thumbnails]
+    for one in thumbnails:
+        expect(one).to_have_js_property("complete", True)
+        assert one.evaluate("image => image.naturalWidth > 0")
+    button(page, "Reopen").last.click()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    prompt = shown_prompt(page).inner_text()
+    assert prompt == found[-1]
+    assert shown_bytes(page) == base64.b64decode(picture(prompt))
     return found
 
 

@@ -21,14 +21,7 @@ from utils.images.parameters import (
     size_error,
     size_to_come,
 )
-from utils.images.pictures import (
-    MIME,
-    THUMBNAIL,
-    blank_picture,
-    extension_of,
-    file_name,
-    thumbnail,
-)
+from utils.images.pictures import MIME, THUMBNAIL, blank_picture, extension_of, file_name
 from utils.images.uploads import take_uploads
 
 __all__ = [
@@ -63,5 +56,4 @@ __all__ = [
     "size_to_come",
     "take_uploads",
     "takes_any_size",
-    "thumbnail",
 ]

@@ -160,6 +160,9 @@ def render_side_bar(shared: Store) -> None:
         render_settings(shared, engine)
         st.subheader("Engine", anchor=False)
         st.text("\n".join([engine.name, engine.model, *spending_in_words(shared)]))
+        for model in images.listed_models(engine, shared["api_key"]):
+            if model.name == engine.model and (warning := images.retirement(model, date.today())):
+                st.warning(warning)
         if images.is_demo(engine):
             st.info(
                 "No AI model is at work: a small program on this server paints the pictures. "
@@ -206,9 +209,8 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 accept_new_options=free,
                 help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
             )
-    wrong = st.empty()
     if error := images.size_error(by_key(shared)):
-        wrong.warning(error)
+        st.warning(error)
 
 
 def in_pixels(value: str) -> str:
@@ -249,11 +251,3 @@ def show_estimate(shared: Store, place: DeltaGenerator) -> None:
         dollars = shared["attempts"][-1].result.cost.dollars
     if dollars:
         place.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
-
-
-def render_retirement(shared: Store) -> None:
-    """Warn of the end of the chosen model."""
-    engine = images.engine(by_key(shared))
-    for model in images.listed_models(engine, shared["api_key"]):
-        if model.name == engine.model and (warning := images.retirement(model, date.today())):
-            st.warning(warning)

@@ -10,8 +10,6 @@ from functools import lru_cache
 import pybase64
 from PIL import Image, ImageOps
 
-from utils.review.blobs import blobs
-
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 16_000_000
 # No camera makes more; above it a few bytes of a file could take all memory.
@@ -111,14 +109,6 @@ def file_name(prompt: str, extension: str) -> str:
     if not stem or RESERVED.fullmatch(stem):
         stem = f"picture-{stem}".strip("-")
     return f"{stem}.{extension}"
-
-
-def thumbnail(name: str) -> bytes:
-    """Return the middle of the picture of this name as a PNG of THUMBNAIL pixels each way.
-
-    In the place of one that is no longer kept there is a blank one.
-    """
-    return blobs.get(name, "thumbnail") or blank_picture(THUMBNAIL, THUMBNAIL)
 
 
 def shrink(opened: Image.Image) -> bytes:

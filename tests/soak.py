@@ -192,7 +192,7 @@ class Browser:
 
     async def live(self, until: float) -> None:
         """Do random things, and see in the end that each tab that is open still answers."""
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=SETTLED) as client:
             answer = await client.get(self.app)
         self.cookie = answer.headers["set-cookie"].partition(";")[0]
         while time.monotonic() < until and self.left:
@@ -289,7 +289,7 @@ class Browser:
         """Open the page once more, and look at every picture that it has."""
         tab = await Tab(self.app, self.cookie).open()
         await self.see_that_it_answers(tab)
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=SETTLED) as client:
             try:
                 await self.look(tab, client)
                 await self.put_away(tab, client)

@@ -161,7 +161,7 @@ def test_a_tab_that_lies_open_keeps_its_browser_from_being_forgotten(
     browsers = BrowserMemory()
     tab, idle = open_tab(browsers, "open"), open_tab(browsers, "idle")
     make_in(browsers, tab, "one")
-    make_in(browsers, idle, "two")
+    make_in(browsers, idle, "nobody else has this one")
     lost = idle["attempts"][0].result.name
     for _ in range(3):
         now[0] += memory.KEEP_SECONDS * 0.7

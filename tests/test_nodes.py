@@ -3,14 +3,14 @@
 import asyncio
 import base64
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import pytest
 
 from flow import create_flow
 from nodes import GenerateImageNode, next_wait
-from tests.stores import Text, ask, choose, make, new_store
+from tests.stores import ENGINE, Text, ask, choose, make, new_store, receive
 from utils.jobs.outcomes import CANCELLED, FailedError, Problem
 from utils.jobs.table import Call, Job, Jobs, Phase, watch
 from utils.review import moves
@@ -448,6 +448,52 @@ def test_an_interruption_of_a_click_asks_whole_or_not_at_all(typewriter: Typewri
         assert interrupted or shared["attempts"]
         assert shared["task_input"] == "a fox"
         typewriter.calls.clear()
+
+
+PERSONS: Mapping[str, tuple[Callable[[Store], None], str, object]] = {
+    "example": (
+        lambda shared: moves.use_example(shared, "a lighthouse", ["a lighthouse"]),
+        "task_input",
+        "a lighthouse",
+    ),
+    "click": (
+        lambda shared: moves.click(shared, "regenerate", "id"),
+        "clicked",
+        ("regenerate", "id"),
+    ),
+    "step": (lambda shared: moves.step(shared, 1), "under_review", "first"),
+    "approve": (lambda shared: moves.approve(shared, "first"), "approved", "first"),
+    "decide": (lambda shared: moves.decide(shared, "back"), "decision", "back"),
+    "files": (
+        lambda shared: moves.use_references(shared, [("sha", "me.png")], "Small."),
+        "references",
+        (("sha", "me.png"),),
+    ),
+}
+
+
+@pytest.mark.parametrize("person", PERSONS)
+def test_what_a_person_does_is_done_though_a_click_interrupts_it(person: str) -> None:
+    act, key, value = PERSONS[person]
+    for place in range(100):
+        store = Interrupted()
+        shared = cast("Store", store)
+        moves.begin(shared, {}, lambda job: True, {"tone": "auto"}, "")
+        for name in ("first", "second"):
+            receive(shared, Pending(name, name, Wish(name, ENGINE)), f"bytes of {name}")
+        moves.select(shared, "second")
+        by_key(shared)[moves.prompt_key(shared)] = ""
+        store.left = place
+        try:
+            act(shared)
+        except Interrupt:
+            # A Generate after it reads the box.
+            moves.edit_prompt(shared)
+            assert by_key(shared)[key] == value
+        else:
+            assert place > 1
+            return
+    raise AssertionError("never came to an end")
 
 
 def result_of(jobs: Jobs, job_id: str) -> object:

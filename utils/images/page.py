@@ -14,6 +14,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from utils import images
 from utils.review import moves
 from utils.review.blobs import blobs
+from utils.review.interruptions import uninterrupted
 from utils.review.records import Attempt, Cost, Engine
 from utils.review.store import Store, by_key
 
@@ -143,6 +144,7 @@ def render_references(shared: Store) -> None:
             )
 
 
+@uninterrupted
 def take_uploads(shared: Store) -> None:
     """Add the uploaded pictures to those that are there, where a reload finds them."""
     files = cast("list[UploadedFile]", by_key(shared)[f"uploads-{shared['upload_round']}"])

@@ -13,6 +13,7 @@ import pybase64
 
 from utils.jobs.outcomes import INTERRUPTED, Problem
 from utils.review.blobs import blobs
+from utils.review.interruptions import uninterrupted
 from utils.review.records import Attempt, Cost, Engine, Failure, Pending, Result, Wish
 from utils.review.store import DEFAULTS, NOT_REMEMBERED, STAGES, START_OVER_KEEPS, Store, by_key
 
@@ -98,6 +99,7 @@ def prompt_key(shared: Store) -> str:
     return f"prompt-{shared['prompt_round']}"
 
 
+@uninterrupted
 def edit_prompt(shared: Store) -> None:
     """Keep the text of the prompt box."""
     text = by_key(shared).get(prompt_key(shared))
@@ -110,6 +112,7 @@ def edit_key(attempt_id: str) -> str:
     return f"edit-{attempt_id}"
 
 
+@uninterrupted
 def edit(shared: Store, attempt_id: str) -> None:
     """Keep the text of an attempt's prompt box with the attempt."""
     text = by_key(shared).get(edit_key(attempt_id))
@@ -144,6 +147,7 @@ def pick_key(shared: Store) -> str:
     return f"picked-{shared['pick_round']}"
 
 
+@uninterrupted
 def pick(shared: Store, key: str, shown: str) -> None:
     """Put the attempt under review that was picked from the strip of this key.
 
@@ -158,6 +162,7 @@ def pick(shared: Store, key: str, shown: str) -> None:
         shared["pick_round"] = rounds
 
 
+@uninterrupted
 def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
     """Put an example into the prompt box, but never over a person's own words."""
     if shared["task_input"].strip() in ("", *examples):
@@ -165,6 +170,7 @@ def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
         shared["prompt_round"] += 1
 
 
+@uninterrupted
 def click(shared: Store, move: str, click_id: str) -> None:
     """Note a click that costs money: the name of its move, and the click's id.
 
@@ -296,6 +302,7 @@ def came_to_review(shared: Store) -> bool:
     return shared["stage"] == "user_feedback" and shared["under_review"] in waited_for
 
 
+@uninterrupted
 def select(shared: Store, attempt_id: str) -> None:
     """Put an attempt under review, unless it has gone since."""
     if attempt_id not in [attempt.id for attempt in shared["attempts"]]:
@@ -307,6 +314,7 @@ def select(shared: Store, attempt_id: str) -> None:
     _write_base64(shared)
 
 
+@uninterrupted
 def step(shared: Store, by: int) -> None:
     """Put the attempt `by` places further under review; after the last comes the first."""
     ids = [attempt.id for attempt in shared["attempts"]]
@@ -323,6 +331,7 @@ def look(shared: Store) -> bool:
     return True
 
 
+@uninterrupted
 def approve(shared: Store, attempt_id: str) -> None:
     """Make an attempt, the one that the person sees, the result."""
     clear_error(shared)
@@ -333,12 +342,14 @@ def approve(shared: Store, attempt_id: str) -> None:
     shared["decision"] = "approve"
 
 
+@uninterrupted
 def back_to_review(shared: Store) -> None:
     """Return from the result to the attempts."""
     clear_error(shared)
     shared["decision"] = "back"
 
 
+@uninterrupted
 def decide(shared: Store, decision: str) -> None:
     """Note what the person has decided: the flow takes the arrow of that name."""
     keep_widgets(shared)
@@ -370,6 +381,7 @@ def start_over(shared: Store) -> None:
             by_key(shared)[key] = default
 
 
+@uninterrupted
 def reopen(shared: Store, attempt_id: str) -> None:
     """Put one of the recent results among the attempts, under review."""
     found = [attempt for attempt in shared["recent"] if attempt.id == attempt_id]
@@ -383,11 +395,13 @@ def reopen(shared: Store, attempt_id: str) -> None:
     shared["decision"] = "reopen"
 
 
+@uninterrupted
 def clear_recent(shared: Store) -> None:
     """Forget the recent results."""
     shared["recent"] = ()
 
 
+@uninterrupted
 def use_references(shared: Store, references: Sequence[tuple[str, str]], sentence: str) -> None:
     """Make the next results from these too: names in the table of blobs, and names for people."""
     clear_error(shared)
@@ -396,6 +410,7 @@ def use_references(shared: Store, references: Sequence[tuple[str, str]], sentenc
     shared["error_message"] = sentence
 
 
+@uninterrupted
 def drop_references(shared: Store) -> None:
     """Use a person's own files no more."""
     shared["references"] = ()

@@ -344,7 +344,8 @@ def judge(figures: Figures, server: MoodyServer, browsers: Sequence[Browser], lo
     wrong = figures.wrong
     wrong["doubled"] += server.doubled()
     ended = Counter(re.findall(r"request=(\S+) model=\S+ (?:made|failed)", log))
-    wrong["log"] += re.findall(r"^.*(?:Traceback|unexpected \w+$).*", log, re.MULTILINE)
+    wrong["log"] += re.findall(r"^.*unexpected \w+$", log, re.MULTILINE)
+    wrong["log"] += re.findall(r"Traceback.*\n(?:[ |+].*\n)*.*", log)
     for browser in browsers:
         large = browser.name.startswith("large")
         requests = server.requests.get(browser.name, [])

@@ -72,7 +72,7 @@ def test_the_whole_journey_on_the_demo_engine(
 
 def test_three_clicks_lead_to_an_approved_picture(page: Page, demo_app: RunningApp) -> None:
     open_app(page, demo_app)
-    button(page, EXAMPLES[0]).click()
+    page.get_by_role("radio", name=EXAMPLES[0]).click()
     button(page, "Generate Image").click()
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")

@@ -114,10 +114,23 @@ def render_examples(shared: Store) -> None:
     place = st.empty()
     if shared["pending"] or shared["task_input"].strip() not in ("", *EXAMPLES):
         return
-    with place.container(key="examples"):
-        st.text("Or start from one of these:")
-        for example in EXAMPLES:
-            st.button(example, on_click=moves.use_example, args=(shared, example, EXAMPLES))
+    # No buttons: Streamlit drops a press that the next click overtakes, but never a choice.
+    key = f"example-{shared['prompt_round']}"
+    place.pills(
+        "Or start from one of these:",
+        EXAMPLES,
+        key=key,
+        wrap=True,
+        on_change=take_example,
+        args=(shared, key),
+    )
+
+
+@uninterrupted
+def take_example(shared: Store, key: str) -> None:
+    """Put the example that was chosen into the prompt box."""
+    if example := by_key(shared)[key]:
+        moves.use_example(shared, str(example), EXAMPLES)
 
 
 def render_references(shared: Store) -> None:

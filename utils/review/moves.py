@@ -165,6 +165,7 @@ def pick(shared: Store, key: str, shown: str) -> None:
 @uninterrupted
 def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
     """Put an example into the prompt box, but never over a person's own words."""
+    edit_prompt(shared)
     if shared["task_input"].strip() in ("", *examples):
         shared["task_input"] = prompt
         shared["prompt_round"] += 1

@@ -29,7 +29,7 @@ SETTINGS = (
     "PICTURE_MEMORY",
 )
 
-# Notes what was on the page twice at any moment, of all that a person takes for one thing.
+# Notes what was on the page twice in any frame, of all that a person takes for one thing.
 NOTE_DOUBLES = """
   window.doubles = [];
   const single = /^(Approve|Regenerate|Generate Image|Change Picture|Cancel|Start Over)/;
@@ -46,8 +46,14 @@ NOTE_DOUBLES = """
       }
     }
   };
+  // As a person sees it: between two frames the page may be half built.
+  let due = 0;
+  const noteNextFrame = () => {
+    cancelAnimationFrame(due);
+    due = requestAnimationFrame(note);
+  };
   const all = { attributes: true, childList: true, subtree: true };
-  new MutationObserver(note).observe(document, all);
+  new MutationObserver(noteNextFrame).observe(document, all);
 """
 LEAVE = """() => {
   localStorage.clear();

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.conftest import RunningApp
 from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.sessions import Session
+from utils.review.moves import MAX_ATTEMPTS
 
 SESSIONS = 30
 
@@ -121,9 +122,6 @@ def test_a_picture_is_there_at_any_moment_while_sessions_end_their_runs(
     assert set(statuses) == {200}
 
 
-ATTEMPTS = 6
-
-
 def noisy_picture(number: int) -> str:
     """A picture of about two megabytes (base64), another one for each number."""
     pixels = np.random.default_rng(number).integers(0, 256, (820, 820, 3), np.uint8)
@@ -135,16 +133,16 @@ def noisy_picture(number: int) -> str:
 def test_a_rerun_with_many_attempts_sends_no_pictures(
     api_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    images_server.script(*[plain(noisy_picture(number)) for number in range(ATTEMPTS)])
+    images_server.script(*[plain(noisy_picture(number)) for number in range(MAX_ATTEMPTS)])
 
     async def use_the_app() -> int:
         async with Session(api_app.address) as session:
             await session.generate("a fox")
             await session.wait_until_settled("Regenerate")
-            for _ in range(ATTEMPTS - 1):
+            for _ in range(MAX_ATTEMPTS - 1):
                 await session.click(session.button_id("Regenerate"))
                 await session.wait_until_settled("Regenerate")
-            assert len(session.elements["imgs"][-1].imgs.imgs) == ATTEMPTS
+            assert len(session.elements["imgs"][-1].imgs.imgs) == MAX_ATTEMPTS
             await session.rerun()
             return session.bytes_of_run
 

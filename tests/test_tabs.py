@@ -22,6 +22,7 @@ from tests.studio import (
     shown_prompt,
     to_review,
 )
+from utils.images.pictures import check_picture
 from utils.review.browser import cookie_name
 
 
@@ -35,9 +36,9 @@ def findable(context: BrowserContext, app: RunningApp) -> list[str]:
     expect_settled(page)
     thumbnails = page.locator(".st-key-recent img").all()
     found = [str(one.get_attribute("alt")) for one in thumbnails]
-    for one in thumbnails:
-        expect(one).to_have_js_property("complete", True)
-        assert one.evaluate("image => image.naturalWidth > 0")
+    for prompt, one in zip(found, thumbnails, strict=True):
+        shown = page.request.get(str(one.evaluate("image => image.src"))).body()
+        assert shown == check_picture(base64.b64decode(picture(prompt))).thumbnail
     button(page, "Reopen").last.click()
     expect_screen(page, "2. Review Generated Image")
     expect_settled(page)

@@ -2,15 +2,20 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
 from tests.calls import OWNER
-from utils.images import uploads
+from tests.stores import new_store
+from utils.images import page, uploads
 from utils.images.uploads import take_uploads
+from utils.review import moves
 from utils.review.blobs import NoRoomError, blobs
+from utils.review.store import by_key
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 ORIENTATION = 0x0112
@@ -261,6 +266,17 @@ def test_what_finds_no_place_is_not_kept() -> None:
     assert len(kept) == 2
     assert sentence == "Only the first 16 pictures are used."
     assert blobs.get(sha256(files[2][1]).hexdigest()) is None
+
+
+def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there() -> None:
+    shared = new_store(owner=OWNER)
+    moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(15)], "")
+    data = [saved(Image.new("RGB", (8, 8), (n, 9, n)), "PNG") for n in range(2)]
+    files = [SimpleNamespace(name=f"{n}.png", getvalue=partial(bytes, data[n])) for n in range(2)]
+    by_key(shared)["uploads-1"] = files
+    page.take_uploads(shared)
+    assert [name for _, name in shared["references"]] == ["me.png"] * 15 + ["0.png"]
+    assert shared["error_message"] == "Only the first 16 pictures are used."
 
 
 def test_all_that_happened_is_said_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

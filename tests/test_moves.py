@@ -41,6 +41,11 @@ def base64_of(words: str) -> str:
     return base64.b64encode(words.encode()).decode()
 
 
+def use_example(shared: Store, example: str, examples: tuple[str, ...]) -> None:
+    by_key(shared)["example"] = example
+    moves.use_example(shared, "example", examples)
+
+
 def test_a_new_session_has_every_key_at_its_default(shared: Store) -> None:
     assert set(shared) == {*DEFAULTS, "tone"}
     assert {**shared, "click_id": "", "owner": "", "settings": ()} == {**DEFAULTS, "tone": "auto"}
@@ -408,7 +413,7 @@ def test_a_box_that_fits_is_not_set_anew(shared: Store) -> None:
 def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shared: Store) -> None:
     moves.fit_boxes(shared)
     old_box = moves.prompt_key(shared)
-    moves.use_example(shared, "a city", ("a city",))
+    use_example(shared, "a city", ("a city",))
     by_key(shared)[old_box] = ""
     moves.generate(shared, shared["click_id"], choose)
     assert wishes(shared)[0].prompt == "a city"
@@ -419,7 +424,7 @@ def test_what_is_sent_does_not_depend_on_which_of_two_clicks_is_heard_first(
 ) -> None:
     moves.fit_boxes(shared)
     moves.click(shared, "generate", shared["click_id"])
-    moves.use_example(shared, "a city", ("a city",))
+    use_example(shared, "a city", ("a city",))
     moves.ask(shared, choose)
     assert wishes(shared)[0].prompt == "a city"
     asked = waiting(shared)
@@ -473,11 +478,11 @@ def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Sto
 
 def test_an_example_never_overwrites_a_persons_own_words(shared: Store) -> None:
     examples = ("a lighthouse", "a city")
-    moves.use_example(shared, "a city", examples)
-    moves.use_example(shared, "a lighthouse", examples)
+    use_example(shared, "a city", examples)
+    use_example(shared, "a lighthouse", examples)
     assert shared["task_input"] == "a lighthouse"
     shared["task_input"] = "my own"
-    moves.use_example(shared, "a city", examples)
+    use_example(shared, "a city", examples)
     assert shared["task_input"] == "my own"
 
 

@@ -452,7 +452,7 @@ def test_an_interruption_of_a_click_asks_whole_or_not_at_all(typewriter: Typewri
 
 PERSONS: Mapping[str, tuple[Callable[[Store], None], str, object]] = {
     "example": (
-        lambda shared: moves.use_example(shared, "a lighthouse", ["a lighthouse"]),
+        lambda shared: moves.use_example(shared, "example", ["a lighthouse"]),
         "task_input",
         "a lighthouse",
     ),
@@ -483,6 +483,7 @@ def test_what_a_person_does_is_done_though_a_click_interrupts_it(person: str) ->
             receive(shared, Pending(name, name, Wish(name, ENGINE)), f"bytes of {name}")
         moves.select(shared, "second")
         by_key(shared)[moves.prompt_key(shared)] = ""
+        by_key(shared)["example"] = "a lighthouse"
         store.left = place
         try:
             act(shared)

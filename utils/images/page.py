@@ -48,12 +48,11 @@ def show_place(shared: Store, place: DeltaGenerator) -> None:
     any picture could not show a draft, and would show Streamlit's traceback in its place.
     """
     blank = images.blank_picture(*images.size_to_come(by_key(shared), shared["pending"]))
-    if shared["pending"]:
-        place.image(blank, width="stretch", alt=PLACE)
-        return
-    with place.container():
-        st.image(blank, width="stretch", alt=PLACE)
-        st.html(f'<p aria-hidden="true">{PLACE}</p>')
+    idle = not shared["pending"]
+    spot = place.container() if idle else place
+    spot.image(blank, width="stretch", alt=PLACE)
+    if idle:
+        spot.html(f'<p aria-hidden="true">{PLACE}</p>')
 
 
 def show_small(attempts: Sequence[Attempt]) -> None:
@@ -121,16 +120,9 @@ def render_examples(shared: Store) -> None:
         EXAMPLES,
         key=key,
         wrap=True,
-        on_change=take_example,
-        args=(shared, key),
+        on_change=moves.use_example,
+        args=(shared, key, EXAMPLES),
     )
-
-
-@uninterrupted
-def take_example(shared: Store, key: str) -> None:
-    """Put the example that was chosen into the prompt box."""
-    if example := by_key(shared)[key]:
-        moves.use_example(shared, str(example), EXAMPLES)
 
 
 def render_references(shared: Store) -> None:

@@ -12,8 +12,6 @@ from utils.review.store import Store, by_key
 
 P = ParamSpec("P")
 Found = TypeVar("Found")
-
-
 Move = Callable[Concatenate[Store, P], None]
 
 

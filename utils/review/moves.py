@@ -163,11 +163,15 @@ def pick(shared: Store, key: str, shown: str) -> None:
 
 
 @uninterrupted
-def use_example(shared: Store, prompt: str, examples: Sequence[str]) -> None:
-    """Put an example into the prompt box, but never over a person's own words."""
+def use_example(shared: Store, key: str, examples: Sequence[str]) -> None:
+    """Put the example that was chosen in the box of this key into the prompt box.
+
+    But never over a person's own words.
+    """
+    example = by_key(shared)[key]
     edit_prompt(shared)
-    if shared["task_input"].strip() in ("", *examples):
-        shared["task_input"] = prompt
+    if example and shared["task_input"].strip() in ("", *examples):
+        shared["task_input"] = str(example)
         shared["prompt_round"] += 1
 
 

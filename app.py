@@ -21,6 +21,7 @@ from flow import create_flow
 from nodes import next_wait
 from screens import parts
 from utils import images as engine
+from utils.compression import Compression
 from utils.images import page
 from utils.jobs.table import jobs
 from utils.review import moves
@@ -96,7 +97,7 @@ else:
     app = st.App(
         __file__,
         routes=engine.ROUTES,
-        middleware=[Middleware(BrowserCookie)],
+        middleware=[Middleware(BrowserCookie), Middleware(Compression)],
         lifespan=lifespan,
         on_script_error=show_trouble,
     )

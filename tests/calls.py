@@ -49,7 +49,7 @@ class LoopClock:
 
 
 def ask(
-    asked: Wish, *, key: str = "", on_partial: Callable[[bytes], None] = lambda draft: None
+    asked: Wish, *, key: str = "", on_partial: Callable[[images.Draft], None] = lambda draft: None
 ) -> images.Picture | Problem:
     """Make the call and return how it ends."""
     call = images.make(PENDING, asked, key, OWNER)

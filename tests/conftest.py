@@ -113,12 +113,14 @@ def run_app(
 ) -> Iterator[RunningApp]:
     """Start the app as the README says, and stop it in the end.
 
-    `script` is another page to be started in its place, and `folder` another copy of the project.
+    `script` is another page to be started in its place, a module of the tests where it has a dot
+    before its name, and `folder` another copy of the project.
     The app takes a port from the system and says in its log which: none that is free now and taken
     by another one when the app is there.
     """
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true"]
+    page = ["streamlit", "run", script, "--server.headless=true"]
+    command = [sys.executable, "-m", *([f"tests{script}"] if script.startswith(".") else page)]
     with log.open("wb") as out:
         began = time.time()
         process = subprocess.Popen(

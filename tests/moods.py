@@ -140,14 +140,22 @@ def made_for(request: str, *, large: bool) -> bytes:
     return picture_bytes(request, LARGE) if large else _two_colours(request)
 
 
-def thumbnail_for(request: str, *, large: bool) -> bytes:
-    """Return the thumbnail of a request's picture; all large pictures look the same."""
-    return _large_thumbnail() if large else check_picture(_two_colours(request)).thumbnail
+def versions_for(request: str, *, large: bool) -> tuple[bytes, bytes]:
+    """Return a request's picture as the strip and as the canvas show it, before the original.
+
+    All large pictures look the same.
+    """
+    return _large_versions() if large else _versions(_two_colours(request))
 
 
 @cache
-def _large_thumbnail() -> bytes:
-    return check_picture(made_for("any", large=True)).thumbnail
+def _large_versions() -> tuple[bytes, bytes]:
+    return _versions(made_for("any", large=True))
+
+
+def _versions(data: bytes) -> tuple[bytes, bytes]:
+    picture = check_picture(data)
+    return picture.thumbnail, picture.screen
 
 
 def _two_colours(request: str) -> bytes:

@@ -97,9 +97,15 @@ class Session:
         """Whether the screen has this button."""
         return any(one.button.label == label for one in self.elements.get("button", []))
 
+    def pictures(self) -> list[str]:
+        """The addresses of the pictures on the screen, below the app's own."""
+        written = "".join(one.html.body for one in self.elements.get("html", []))
+        return re.findall(r'<img src="([^"]*)"', written)
+
     def picture_address(self) -> str:
         """Where the newest picture is served."""
-        return self._address + str(self.elements["imgs"][-1].imgs.imgs[0].url)
+        screens = [one for one in self.pictures() if one.endswith("/screen")]
+        return f"{self._address}/{screens[-1].removesuffix('/screen')}"
 
     def button_id(self, label: str) -> str:
         """The id of the newest rendering of a button."""

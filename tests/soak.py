@@ -30,7 +30,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.bench.report import percentile
 from tests.bench.world import memory_bytes
 from tests.conftest import ROOT, RunningApp, run_app
-from tests.moods import TIMEOUT, MoodyServer, made_for, thumbnail_for
+from tests.moods import TIMEOUT, MoodyServer, made_for, versions_for
 from tests.sessions import Session
 from utils.images.addresses import PATH
 from utils.review.moves import MAX_ATTEMPTS
@@ -153,11 +153,12 @@ class Tab(Session):
         boxes = [getattr(one, kind) for one in self.elements.get(kind, [])]
         return next((str(box.id) for box in boxes if box.label == label), "")
 
-    def pictures(self) -> set[str]:
+    def addresses(self) -> set[str]:
         """The addresses of all pictures on the page that were made for somebody."""
-        urls = [image.url for one in self.elements.get("imgs", []) for image in one.imgs.imgs]
-        made = PATH.partition("{")[0]
-        return {f"{self._address}{url}" for url in urls if url.startswith(made)}
+        shown = {one for one in self.pictures() if one.startswith(PATH[1:])}
+        return {
+            f"{self._address}/{one}" for one in shown | {one[: one.rindex("/")] for one in shown}
+        }
 
     async def _take_in(self) -> None:
         with suppress(ConnectionClosed):
@@ -318,7 +319,7 @@ class Browser:
 
     async def look(self, tab: Tab, client: httpx2.AsyncClient) -> None:
         """Fetch the pictures that are on the page and were not looked at yet."""
-        for address in tab.pictures() - self.found.keys():
+        for address in tab.addresses() - self.found.keys():
             answer = await client.get(address)
             self.found[address] = sha256(answer.content).hexdigest()
             if answer.status_code != 200:
@@ -374,8 +375,8 @@ def judge(figures: Figures, server: MoodyServer, browsers: Sequence[Browser], lo
 
 @cache
 def _looks(request: str, *, large: bool) -> set[str]:
-    """Return the SHA-256 of a request's picture and of its thumbnail."""
-    made = made_for(request, large=large), thumbnail_for(request, large=large)
+    """Return the SHA-256 of a request's picture, and of its smaller versions."""
+    made = made_for(request, large=large), *versions_for(request, large=large)
     return {sha256(data).hexdigest() for data in made}
 
 

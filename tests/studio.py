@@ -60,11 +60,18 @@ def button(page: Page, name: str) -> Locator:
 
 def picture_of(page: Page) -> Locator:
     """The large picture."""
-    return page.locator("[class*='st-key-canvas'] img")
+    return page.locator("[class*='st-key-canvas'] figure > img")
+
+
+def expect_original(page: Page) -> None:
+    """Wait until the large picture is the original, and no other version of it."""
+    expect(picture_of(page)).to_have_attribute("src", re.compile(r"/pictures/[^/]+$"))
+    expect(picture_of(page)).to_have_js_property("complete", True)
 
 
 def shown_bytes(page: Page) -> bytes:
     """The bytes behind the large picture."""
+    expect_original(page)
     address = str(picture_of(page).evaluate("image => image.src"))
     return page.request.get(address).body()
 

@@ -26,7 +26,7 @@ def test_a_picture_is_served_untouched_to_who_was_shown_it(client: TestClient) -
 def test_who_knows_the_name_alone_finds_nothing(client: TestClient) -> None:
     name = blobs.put(OWNER, PNG)
     good = address(name)
-    for wrong in (f"/app/static/pictures/{name}", good[:-1], good.replace(name[:5], "aaaaa")):
+    for wrong in (f"app/static/pictures/{name}", good[:-1], good.replace(name[:5], "aaaaa")):
         assert client.get(wrong).status_code == 404
 
 

@@ -28,6 +28,7 @@ from utils import images
 from utils.demo.engine import DemoTransport
 from utils.images import api, clients
 from utils.images.events import read_events
+from utils.images.pictures import check_draft
 from utils.jobs.outcomes import FailedError
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Wish
@@ -165,11 +166,11 @@ def test_a_source_that_is_gone_ends_the_call_before_it_costs_anything(
 
 def test_a_stream_brings_its_partial_pictures_and_the_picture(images_server: ImagesServer) -> None:
     images_server.script(stream(picture("end"), [picture("one"), picture("two")]))
-    partials: list[bytes] = []
+    partials: list[images.Draft] = []
     answer = ask(wish(), on_partial=partials.append)
     assert isinstance(answer, images.Picture)
     assert kept(answer) == data(picture("end"))
-    assert partials == [data(picture("one")), data(picture("two"))]
+    assert partials == [check_draft(data(picture(words))) for words in ("one", "two")]
     assert answer.tokens == USAGE["total_tokens"]
     assert answer.cost.tokens == USAGE["total_tokens"]
     assert answer.cost.dollars == pytest.approx((10 * 5 + 1000 * 30) / 1e6)
@@ -210,7 +211,7 @@ def test_a_picture_is_found_among_all_that_is_none(images_server: ImagesServer) 
         event("partial_image", "no picture"),
     ]
     images_server.script([STREAM, *noise, event("completed", picture("end"))])
-    partials: list[bytes] = []
+    partials: list[images.Draft] = []
     answer = ask(wish(), on_partial=partials.append)
     assert isinstance(answer, images.Picture)
     assert (kept(answer), answer.tokens, partials) == (data(picture("end")), 0, [])
@@ -415,7 +416,7 @@ def test_as_many_places_as_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_demo_engine_is_reached_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="")
     monkeypatch.setattr(DemoTransport.__init__, "__defaults__", (0.0,))
-    drafts: list[bytes] = []
+    drafts: list[images.Draft] = []
     answer = ask(wish("hills", size="64x48"), on_partial=drafts.append)
     assert isinstance(answer, images.Picture)
     assert (answer.width, answer.height, len(drafts)) == (64, 48, 2)

@@ -9,6 +9,7 @@ from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import ImagesServer, picture, plain
 from tests.studio import (
     button,
+    expect_original,
     expect_screen,
     expect_settled,
     facts,
@@ -52,11 +53,13 @@ def test_the_whole_journey_on_the_demo_engine(
     expect_screen(page, "2. Review Generated Image")
     expect(shown_prompt(page)).to_have_text("a lighthouse at sunset")
     expect_settled(page)
+    expect_original(page)
     first = picture_of(page).get_attribute("src")
     button(page, "Regenerate").click()
     expect(button(page, "Regenerate")).to_be_disabled()
     expect(button(page, "Regenerate")).to_be_enabled(timeout=15_000)
     expect(picture_of(page)).not_to_have_attribute("src", first or "")
+    expect_original(page)
     approved = picture_of(page).get_attribute("src")
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")

@@ -3,16 +3,18 @@ import io
 import sys
 import textwrap
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
 from tests.images_server import picture
+from utils.demo.painter import paint
 from utils.images import pictures
 from utils.images.pictures import (
     MIME,
     THUMBNAIL,
     NotAPictureError,
-    blank_picture,
+    check_draft,
     check_picture,
     decode,
     encode,
@@ -152,14 +154,84 @@ def test_no_cache_keeps_a_picture_alive() -> None:
     assert sys.getrefcount(image) == before
 
 
-def test_a_blank_picture_holds_the_place_of_one_to_come() -> None:
-    with Image.open(io.BytesIO(blank_picture(300, 200))) as opened:
-        assert opened.size == (300, 200)
-    assert len(blank_picture(1024, 1024)) < 10_000
+def saved(image: Image.Image, image_format: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    image.save(out, image_format)
+    return out.getvalue()
 
 
-def test_blank_pictures_are_kept_up_to_a_bound() -> None:
-    for side in range(1, 100):
-        blank_picture(side, 1)
-    assert blank_picture.cache_info().currsize <= 32
-    assert blank_picture(8, 8) is blank_picture(8, 8)
+def shown(image: Image.Image, image_format: str = "PNG") -> Image.Image:
+    """What the page shows of a picture before its original is there."""
+    return Image.open(io.BytesIO(check_picture(saved(image, image_format)).screen))
+
+
+def likeness(one: Image.Image, other: Image.Image) -> float:
+    """The structural similarity of two pictures (Wang et al. 2004), over blocks of 8 pixels."""
+    x, y = (np.asarray(image.convert("L"), float) for image in (one, other))
+    rows, columns = (side // 8 for side in x.shape)
+    x, y = (
+        part[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 64)
+        for part in (x, y)
+    )
+    means = x.mean(1), y.mean(1)
+    together = ((x - means[0][:, None]) * (y - means[1][:, None])).mean(1)
+    bright, rough = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    light = (2 * means[0] * means[1] + bright) / (means[0] ** 2 + means[1] ** 2 + bright)
+    return float((light * (2 * together + rough) / (x.var(1) + y.var(1) + rough)).mean())
+
+
+@pytest.mark.parametrize("size", [(1024, 1024), (1536, 1024), (3840, 2160)])
+def test_nobody_sees_that_the_screen_has_not_the_original(size: tuple[int, int]) -> None:
+    original = paint("A city by the water on a starry night", size, seed=3)
+    screen = shown(original)
+    assert max(screen.size) == 1024
+    # As large as the canvas of a window of 1366 and of 1920 pixels.
+    for side in (600, 880):
+        as_shown = ImageOps.contain(original, (side, side))
+        assert likeness(as_shown, screen.resize(as_shown.size)) >= 0.97
+
+
+def test_a_screens_version_and_a_draft_take_few_bytes() -> None:
+    original = paint("A lighthouse by the sea at sunset", (1024, 1024), seed=1)
+    data = saved(original)
+    assert 40_000 < len(check_picture(data).screen) < 150_000
+    draft = check_draft(data)
+    assert (draft.width, draft.height) == original.size
+    assert len(draft.screen) < 20_000
+    with Image.open(io.BytesIO(draft.screen)) as screen:
+        assert screen.size == (512, 512)
+
+
+def test_a_transparent_picture_stays_transparent_on_the_screen() -> None:
+    picture = Image.new("RGBA", (300, 200), (200, 30, 30, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 150, 200))
+    alpha = shown(picture).getchannel("A")
+    assert (alpha.getpixel((40, 100)), alpha.getpixel((250, 100))) == (0, 255)
+    assert shown(picture.convert("RGB")).format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("image", "image_format", "colour"),
+    [
+        (Image.new("I;16", (32, 32), 40_000), "PNG", (156, 156, 156)),
+        (Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", (254, 0, 0)),
+        (Image.new("L", (32, 32), 77), "PNG", (77, 77, 77)),
+        (Image.new("1", (32, 32), 1), "PNG", (255, 255, 255)),
+        (Image.new("RGB", (32, 32), (10, 200, 30)).quantize(), "PNG", (10, 200, 30)),
+    ],
+    ids=["sixteen bits", "CMYK", "grey", "black and white", "palette"],
+)
+def test_a_screens_version_has_the_colours_of_the_original(
+    image: Image.Image, image_format: str, colour: tuple[int, int, int]
+) -> None:
+    seen = shown(image, image_format).convert("RGB").getpixel((16, 16))
+    assert isinstance(seen, tuple)
+    assert seen == pytest.approx(colour, abs=6)
+
+
+def test_a_screens_version_keeps_the_colour_space() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(out, "PNG", icc_profile=profile)
+    screen = Image.open(io.BytesIO(check_picture(out.getvalue()).screen))
+    assert screen.info["icc_profile"] == profile

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from html.parser import HTMLParser
 from typing import Any, cast
 
 import pytest
@@ -26,6 +27,9 @@ from utils.review.records import Cost, Engine, Pending, Wish
 from utils.review.store import Store
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
+QUOTES = "'\"><b>tag</b> &quot;&gt;<i onclick='x'> --></style>"
+# What brings the originals, and shows them in full size.
+SCRIPT_TAGS = {"script", "template", "button", "dialog"}
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +71,24 @@ def shown_as_typed(app: AppTest) -> list[str]:
 
 def html(app: AppTest) -> str:
     return "".join(element.proto.body for element in app.get("html"))
+
+
+class Markup(HTMLParser):
+    """What a browser makes of HTML: its tags, its text, and what stands for the pictures."""
+
+    def __init__(self, written: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.alts: list[str | None] = []
+        self.text = ""
+        self.feed(written)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.alts += [value for name, value in attrs if name == "alt"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
 
 def heading(app: AppTest) -> str:
@@ -196,7 +218,7 @@ def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -
     assert examples(app).options == list(EXAMPLES)
 
 
-@pytest.mark.parametrize("prompt", [MARKDOWN, "two\nlines", "😀 ünïcödé", "x" * 5000])
+@pytest.mark.parametrize("prompt", [MARKDOWN, QUOTES, "two\nlines", "😀 ünïcödé", "x" * 5000])
 def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) -> None:
     put_under_review(app, prompt)
     assert prompt in shown_as_typed(app)
@@ -204,7 +226,22 @@ def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) ->
     assert prompt in shown_as_typed(app)
     for element in [*app.markdown, *app.caption, *app.warning]:
         assert prompt not in element.value
-    assert prompt not in html(app)
+    page = Markup(html(app))
+    assert prompt not in page.text
+    # What is read aloud is the whole prompt, of which nothing became a tag.
+    assert prompt.replace("<", "\u2039").replace(">", "\u203a") in page.alts
+    assert page.tags <= {
+        "figure",
+        "img",
+        "ol",
+        "li",
+        "span",
+        "h1",
+        "p",
+        "div",
+        "style",
+        *SCRIPT_TAGS,
+    }
 
 
 def test_an_error_is_shown_once_and_gone_after_the_next_action(app: AppTest) -> None:

@@ -1,12 +1,14 @@
 import asyncio
 import os
+import re
 import subprocess
 import sys
 
+import httpx2
 import pytest
 
 import app
-from tests.conftest import ROOT, SETTINGS
+from tests.conftest import ROOT, SETTINGS, RunningApp
 from utils.jobs.outcomes import CANCELLED
 from utils.jobs.table import OnPartial, Phase, jobs
 
@@ -46,3 +48,14 @@ def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value
     assert sentence.startswith(f"{name} should ")
     assert sentence.endswith("Change it and start again.")
     assert "Traceback" not in ended.stdout
+
+
+def test_what_compresses_is_sent_compressed_and_no_picture(demo_app: RunningApp) -> None:
+    client = httpx2.Client(base_url=demo_app.address, headers={"Accept-Encoding": "gzip"})
+    with client:
+        page = client.get("/")
+        script = client.get(re.findall(r'src="\./(static/js/[^"]+)"', page.text)[0])
+        font = client.get(re.findall(r'/?(static/media/[^"]+?\.woff2)', page.text)[0])
+    assert [one.headers.get("content-encoding") for one in (page, script)] == ["gzip", "gzip"]
+    assert script.num_bytes_downloaded < 0.5 * len(script.content)
+    assert font.headers.get("content-encoding") is None

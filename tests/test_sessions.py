@@ -108,9 +108,9 @@ def test_a_picture_is_there_at_any_moment_while_sessions_end_their_runs(
                 await session.generate(f"picture {number}")
                 await session.wait_until_settled("Regenerate")
             addresses = [
-                api_app.address + str(one.imgs.imgs[0].url)
+                f"{api_app.address}/{address}"
                 for session in sessions
-                for one in session.elements["imgs"]
+                for address in session.pictures()
             ]
             assert len(addresses) == 2 * len(sessions)
             reruns = asyncio.gather(*[rerun_often(session) for session in sessions])
@@ -142,7 +142,7 @@ def test_a_rerun_with_many_attempts_sends_no_pictures(
             for _ in range(MAX_ATTEMPTS - 1):
                 await session.click(session.button_id("Regenerate"))
                 await session.wait_until_settled("Regenerate")
-            assert len(session.elements["imgs"][-1].imgs.imgs) == MAX_ATTEMPTS
+            assert len(session.pictures()) == 1 + MAX_ATTEMPTS
             await session.rerun()
             return session.bytes_of_run
 

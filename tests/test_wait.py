@@ -392,9 +392,8 @@ def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
     expect_screen(page, "2. Review Generated Image")
     expect_settled(page)
     end = box_once_loaded(page)
-    # Streamlit makes what is wider than 1460 pixels smaller, which rounds a tenth of a pixel away.
-    assert empty == pytest.approx(end, abs=0.25)
-    assert draft == pytest.approx(end, abs=0.25)
+    assert empty == end
+    assert draft == end
 
 
 def test_the_first_draft_is_on_screen_before_the_picture_is_made(

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,9 +21,12 @@ from utils.review.moves import MAX_ATTEMPTS
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 APP, BARE_PAGE, SAME_ELEMENTS = "app.py", "bare_page.py", "same_elements.py"
+PLAIN_PAGE = ".bench.plain_page"
 # Each starts in a folder of its own, so the bare page has Streamlit's own settings.
 PAGES = ROOT / "tests" / "bench"
 FOLDERS = {APP: ROOT, BARE_PAGE: PAGES, SAME_ELEMENTS: PAGES}
+# What is in the addresses of original pictures; the bare page shows none.
+ORIGINALS = {APP: r"/pictures/[^/]+$", BARE_PAGE: "", PLAIN_PAGE: "/picture/"}
 # Without these it would ask the network, and a person for an address.
 QUIET = {
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
@@ -43,7 +46,7 @@ class Bench:
     def run(self, script: str = APP) -> Iterator[RunningApp]:
         """A page in a process that nobody has used."""
         environment = self.api.environment | QUIET
-        with run_app(self.folder / script, script, FOLDERS[script], **environment) as app:
+        with run_app(self.folder / script, script, FOLDERS.get(script, ROOT), **environment) as app:
             yield app
 
     def start(self, browser: Browser, repetitions: int = 5) -> list[Row]:
@@ -71,45 +74,15 @@ class Bench:
         return rows
 
     def wait(self, browser: Browser, repetitions: int = 11) -> list[Row]:
-        """One wait after another, on either page in turn, each in a browser that knows nothing."""
-        self.api.latency = FIXED
-        waits: dict[str, list[pages.Wait]] = {APP: [], BARE_PAGE: []}
-        approvals = []
-        with self.run(APP) as app, self.run(BARE_PAGE) as bare_page:
-            for number in range(repetitions + 1):
-                for script, running in ((APP, app), (BARE_PAGE, bare_page)):
-                    with pages.new_page(browser) as page:
-                        sockets = pages.sockets_of(page)
-                        pages.load(page, running)
-                        prompt = f"{script} {number}"
-                        waits[script].append(
-                            pages.wait_for_picture(page, running, self.api, prompt)
-                        )
-                        if script == APP:
-                            approvals.append(pages.bytes_of_approval(page, sockets))
-        # The first of each pays for what its server loads late.
-        ours, theirs = waits[APP][1:], waits[BARE_PAGE][1:]
-        shares = [one.first_draft / one.whole for one in ours if one.first_draft]
-        assert len(shares) == repetitions, "a draft was never seen"
-        draft = median(one.first_draft or 0.0 for one in ours)
-        whole = median(one.whole for one in ours)
+        """One wait after another, on each page in turn, each in a browser that knows nothing."""
+        waits, approvals = self._waits(browser, repetitions)
+        ours, bare, plain = waits[APP], waits[BARE_PAGE], waits[PLAIN_PAGE]
         script_cpu = server.cpu_of_script(self.api, repetitions)
+        what = "lag: picture sent to picture and decision on screen"
         return [
-            ratio(
-                "lag: picture sent to picture and decision on screen",
-                median(one.lag for one in ours),
-                median(one.lag for one in theirs),
-                0.75,
-                "the bare page",
-            ),
-            Row(
-                "first picture: share of the wait",
-                in_seconds(draft),
-                f"{in_seconds(whole)}, the whole wait",
-                100 * median(shares),
-                40,
-                "%",
-            ),
+            ratio(what, lag(ours), lag(bare), 0.75, "the bare page"),
+            ratio("the same", lag(ours), lag(plain), 2.0, "a page without a framework"),
+            first_draft(ours, "first picture: share of the wait", 40),
             Row(
                 "websocket bytes of Approve, both ways",
                 f"{max(approvals)} bytes",
@@ -127,6 +100,55 @@ class Bench:
             ),
         ]
 
+    def slow_line(self, browser: Browser, repetitions: int = 5) -> list[Row]:
+        """The same on a line of 10 Mbit/s and 40 ms; and the first load there."""
+        waits, _ = self._waits(browser, repetitions, slow=True)
+        ours, bare, plain = waits[APP], waits[BARE_PAGE], waits[PLAIN_PAGE]
+        loads: dict[str, list[float]] = {APP: [], BARE_PAGE: []}
+        with self.run(APP) as app, self.run(BARE_PAGE) as bare_page:
+            for _ in range(repetitions):
+                for script, running in ((APP, app), (BARE_PAGE, bare_page)):
+                    with pages.new_page(browser, slow=True) as page:
+                        began, usable = pages.load(page, running)
+                        loads[script].append(usable - began)
+        most = max(one.picture_bytes for one in ours) / 1000
+        return [
+            ratio("10 Mbit/s: lag", lag(ours), lag(bare), 0.5, "the bare page"),
+            ratio("the same", lag(ours), lag(plain), 0.5, "a page without a framework"),
+            first_draft(ours, "10 Mbit/s: first picture, share of the wait", 45),
+            Row("pictures up to the decision", f"{most:.0f} kB", "", most, 400, "kB"),
+            ratio(
+                "10 Mbit/s: first load in a browser",
+                median(loads[APP]),
+                median(loads[BARE_PAGE]),
+                0.65,
+                "the bare page",
+            ),
+        ]
+
+    def _waits(
+        self, browser: Browser, repetitions: int, *, slow: bool = False
+    ) -> tuple[dict[str, list[pages.Wait]], list[int]]:
+        self.api.latency = FIXED
+        scripts = (APP, BARE_PAGE, PLAIN_PAGE)
+        waits: dict[str, list[pages.Wait]] = {script: [] for script in scripts}
+        approvals = []
+        with ExitStack() as stack:
+            running = {script: stack.enter_context(self.run(script)) for script in scripts}
+            for number in range(repetitions + 1):
+                for script, app in running.items():
+                    with pages.new_page(browser, slow=slow) as page:
+                        sockets = pages.sockets_of(page)
+                        pages.load(page, app)
+                        prompt = f"{script} {number} {slow}"
+                        waits[script].append(
+                            pages.wait_for_picture(page, app, self.api, prompt, ORIGINALS[script])
+                        )
+                        if script == APP:
+                            approvals.append(pages.bytes_of_approval(page, sockets))
+        # The first of each pays for what its server loads late.
+        return {script: some[1:] for script, some in waits.items()}, approvals
+
     def several(self, browser: Browser, repetitions: int = 5) -> list[Row]:
         """Four pictures at once, and one."""
         self.api.latency = FIXED
@@ -137,7 +159,9 @@ class Bench:
                     with pages.new_page(browser) as page:
                         pages.load(page, app)
                         prompt = f"{pictures} of {number}"
-                        seconds.append(pages.wait_for_several(page, self.api, prompt, pictures))
+                        seconds.append(
+                            pages.wait_for_several(page, self.api, prompt, pictures, ORIGINALS[APP])
+                        )
         return [ratio("four pictures", median(times[4][1:]), median(times[1][1:]), 1.15, "one")]
 
     def reruns(self) -> list[Row]:
@@ -216,6 +240,21 @@ class Bench:
         return [Row("CPU of 100 sessions that wait", f"{cores:.2f} cores", "", cores, 0.5, "cores")]
 
 
+def lag(waits: Sequence[pages.Wait]) -> float:
+    """Return the median lag."""
+    return median(one.lag for one in waits)
+
+
+def first_draft(waits: Sequence[pages.Wait], what: str, goal: float) -> Row:
+    """Return a row of when the first picture of any kind was there."""
+    drafts = [one.first_draft for one in waits if one.first_draft]
+    assert len(drafts) == len(waits), "a draft was never seen"
+    whole = [one.whole for one in waits]
+    share = 100 * median(part / all_ for part, all_ in zip(drafts, whole, strict=True))
+    told = f"{in_seconds(median(whole))}, the whole wait"
+    return Row(what, in_seconds(median(drafts)), told, share, goal, "%")
+
+
 def main() -> None:
     """Measure everything, write the table, and say by the exit code whether every goal is met."""
     began = time.monotonic()
@@ -226,7 +265,8 @@ def main() -> None:
             sync_playwright() as playwright,
             playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS) as browser,
         ):
-            rows += [*bench.wait(browser), *bench.start(browser), *bench.several(browser)]
+            rows += [*bench.wait(browser), *bench.slow_line(browser), *bench.start(browser)]
+            rows += bench.several(browser)
             chromium = browser.version
         rows += [*bench.reruns(), *bench.memory(), *bench.sessions(), *bench.waiting()]
     made = table(rows, chromium)

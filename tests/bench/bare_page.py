@@ -9,6 +9,5 @@ prompt = st.text_area("Prompt")
 if st.button("Generate Image"):
     answer = OpenAI().images.generate(model="gpt-image-2.5-flare", prompt=prompt)
     image = (answer.data or [])[0].b64_json or ""
-    # The server's own bytes, as in the app: left to itself, Streamlit would make a JPEG of them.
-    st.image(base64.b64decode(image), output_format="PNG")
+    st.image(base64.b64decode(image))
     st.button("Approve")

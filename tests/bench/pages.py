@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 from tests.bench.world import DRAFT_SIZE, SIZE, BenchServer, cpu_seconds, picture_bytes, sent_at
 from tests.conftest import RunningApp
 from tests.studio import LONG, button, choose, expect_settled, generate
-from utils.images.pictures import THUMBNAIL
+from utils.images.pictures import DRAFT_SIDE, THUMBNAIL
 
 # A locator's own waiting looks up to half a second apart, and would hide all that is measured.
 NOTE_EACH_FRAME = """
@@ -35,6 +35,16 @@ NOTE_EACH_FRAME = """
     requestAnimationFrame(look);
 """
 
+SLOW_LINE = {
+    "offline": False,
+    "latency": 40,
+    "downloadThroughput": 10e6 / 8,
+    "uploadThroughput": 10e6 / 8,
+}
+# What holds a picture's place is as wide as the picture.
+BLANK = "data:image/svg"
+THERE = f"frame.pictures.some((one) => one[1] == {SIZE} && !one[0].startsWith('{BLANK}'))"
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -48,11 +58,10 @@ class Frame:
     def has_button(self, label: str) -> bool:
         return any(label in button for button in self.buttons)
 
-    def has_picture(self, address: str) -> bool:
-        return any(address == shown for shown, _ in self.pictures)
-
-    def count_wide(self, width: int) -> int:
-        return sum(width == one for _, one in self.pictures)
+    def count_wide(self, *widths: int) -> int:
+        return sum(
+            width in widths for address, width in self.pictures if not address.startswith(BLANK)
+        )
 
     @property
     def is_usable(self) -> bool:
@@ -62,20 +71,29 @@ class Frame:
 
 @dataclass(frozen=True)
 class Wait:
-    """One wait for a picture; all but `cpu` in seconds on screen, after the click or the API."""
+    """One wait for a picture; all but `cpu` in seconds on screen, after the click or the API.
+
+    `picture_bytes` are those of all pictures that the page asked for up to the decision.
+    """
 
     lag: float
     first_draft: float | None
     whole: float
     cpu: float
+    picture_bytes: int
 
 
 @contextmanager
-def new_page(browser: Browser) -> Iterator[Page]:
-    """A page of a browser that has seen nothing yet."""
+def new_page(browser: Browser, *, slow: bool = False) -> Iterator[Page]:
+    """A page of a browser that has seen nothing yet; a `slow` line has 10 Mbit/s and 40 ms."""
     with browser.new_context(viewport={"width": 1366, "height": 768}) as context:
         context.add_init_script(NOTE_EACH_FRAME)
-        yield context.new_page()
+        page = context.new_page()
+        if slow:
+            network = context.new_cdp_session(page)
+            network.send("Network.enable")
+            network.send("Network.emulateNetworkConditions", SLOW_LINE)
+        yield page
 
 
 def sockets_of(page: Page) -> list[WebSocket]:
@@ -128,28 +146,55 @@ def load(page: Page, app: RunningApp) -> tuple[float, float]:
     return page.evaluate("performance.timeOrigin") / 1000, first_time(seen, lambda f: f.is_usable)
 
 
-def wait_for_picture(page: Page, app: RunningApp, server: BenchServer, prompt: str) -> Wait:
-    """Generate on a page that is open, and check that the picture on screen is the server's."""
+def wait_for_picture(
+    page: Page, app: RunningApp, server: BenchServer, prompt: str, original: str
+) -> Wait:
+    """Generate on a page that is open, and check that it ends with the server's own picture.
+
+    `original` is a pattern of the address of the server's own bytes, '' where a page shows another
+    version alone: then its size is all that is checked.
+    """
     cpu = cpu_seconds(app.process.pid)
     generate(page, prompt)
-    expect_noted(page, "Approve", f"frame.pictures.some((one) => one[1] == {SIZE})")
+    expect_noted(page, "Approve", THERE)
     # The app shows these first, and the rest of the screen by another run.
     expect(button(page, "Cancel")).to_have_count(0, timeout=LONG)
     expect_settled(page)
     cpu = cpu_seconds(app.process.pid) - cpu
-    address = largest_picture(page)
-    seen_in = f"frame.pictures.some((one) => one[0] == '{address}')"
-    expect_noted(page, "Approve", seen_in)
-    assert page.request.get(address).body() == picture_bytes(prompt)
+    if original:
+        expect_original(page, original, prompt)
     clicked, seen = frames(page)
-    done = first_time(seen, lambda f: f.has_picture(address) and f.has_button("Approve"))
-    drafts = [frame.at for frame in seen if frame.count_wide(DRAFT_SIZE)]
+    done = first_time(seen, lambda f: f.count_wide(SIZE) > 0 and f.has_button("Approve"))
+    drafts = [frame.at for frame in seen if frame.count_wide(DRAFT_SIZE, DRAFT_SIDE)]
     return Wait(
         lag=done - sent_at(server.call_of(prompt)),
         first_draft=drafts[0] - clicked if drafts else None,
         whole=done - clicked,
         cpu=cpu,
+        picture_bytes=_bytes_of_pictures(page, [one for one in seen if one.at <= done]),
     )
+
+
+def expect_original(page: Page, original: str, prompt: str) -> None:
+    """Wait until the server's own picture is there, and check that it is this prompt's."""
+    page.wait_for_function(
+        "(part) => [...document.images].some((one) => one.complete && one.src.match(part))",
+        arg=original,
+    )
+    assert page.request.get(largest_picture(page)).body() == picture_bytes(prompt)
+
+
+def _bytes_of_pictures(page: Page, seen: list[Frame]) -> int:
+    """Return what came over HTTP, and what came over the websocket, of the pictures in frames."""
+    inside = {address for one in seen for address, _ in one.pictures if address.startswith("data:")}
+    fetched = page.evaluate(
+        """(until) => performance.getEntriesByType("resource")
+            .filter((one) => one.initiatorType === "img")
+            .filter((one) => performance.timeOrigin + one.startTime <= until)
+            .reduce((sum, one) => sum + one.encodedBodySize, 0)""",
+        1000 * seen[-1].at,
+    )
+    return int(fetched) + sum(map(len, inside))
 
 
 def largest_picture(page: Page) -> str:
@@ -176,7 +221,9 @@ def bytes_of_approval(page: Page, sockets: list[WebSocket]) -> int:
     return sum(counted)
 
 
-def wait_for_several(page: Page, server: BenchServer, prompt: str, pictures: int) -> float:
+def wait_for_several(
+    page: Page, server: BenchServer, prompt: str, pictures: int, original: str
+) -> float:
     """Ask for pictures; return the seconds from the click until all are in the strip."""
     if pictures > 1:
         choose(page, "Pictures at a time", str(pictures))
@@ -187,7 +234,7 @@ def wait_for_several(page: Page, server: BenchServer, prompt: str, pictures: int
     )
     expect_settled(page)
     assert len([call for call in server.calls if call.wish["prompt"] == prompt]) == pictures
-    assert page.request.get(largest_picture(page)).body() == picture_bytes(prompt)
+    expect_original(page, original, prompt)
     clicked, seen = frames(page)
     return (
         first_time(seen, lambda f: f.count_wide(THUMBNAIL) == pictures and f.has_button("Approve"))

@@ -29,7 +29,7 @@ async def make_attempts(session: Session, prompt: str, attempts: int) -> None:
     for _ in range(attempts - 1):
         await session.click(session.button_id("Regenerate"))
         await session.wait_until_settled("Regenerate")
-    assert len(session.elements["imgs"][-1].imgs.imgs) == attempts
+    assert len(session.pictures()) == 1 + attempts
 
 
 @dataclass(frozen=True)

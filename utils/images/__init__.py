@@ -1,6 +1,6 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
-from utils.images.addresses import ROUTES, address
+from utils.images.addresses import ROUTES, SCRIPT_PATH, address
 from utils.images.api import Picture, kind, make, places
 from utils.images.catalogue import listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
@@ -21,7 +21,7 @@ from utils.images.parameters import (
     size_error,
     size_to_come,
 )
-from utils.images.pictures import MIME, THUMBNAIL, blank_picture, extension_of, file_name
+from utils.images.pictures import MIME, Draft, encode, extension_of, file_name
 from utils.images.uploads import take_uploads
 
 __all__ = [
@@ -32,13 +32,14 @@ __all__ = [
     "PARAMETERS",
     "PRESETS",
     "ROUTES",
-    "THUMBNAIL",
+    "SCRIPT_PATH",
+    "Draft",
     "Picture",
     "address",
     "asks_for_key",
-    "blank_picture",
     "choices",
     "choose",
+    "encode",
     "engine",
     "expected_cost",
     "extension_of",

@@ -66,14 +66,15 @@ class Picture:
     refused: tuple[str, ...] = ()
 
 
-Call = Callable[[Callable[[bytes], None]], Awaitable[Picture]]
+OnDraft = Callable[[pictures.Draft], None]
+Call = Callable[[OnDraft], Awaitable[Picture]]
 
 
 def make(pending_id: str, wish: Wish, key: str, owner: str) -> Call:
     """Return the call that asks for the picture of `wish`, once, and keeps it for `owner`.
 
     `pending_id` names it to the server and in the log. `key` is the one that the person typed, ''
-    for none. The call is given a function that takes each draft (bytes), and returns the Picture
+    for none. The call is given a function that takes each draft, and returns the Picture
     or raises FailedError with a Problem that a person can read, whatever goes wrong.
     """
     return partial(_make, _Request(pending_id, wish, key, owner))
@@ -156,7 +157,7 @@ class _Answer:
     told: float | None
 
 
-async def _make(request: _Request, on_partial: Callable[[bytes], None]) -> Picture:
+async def _make(request: _Request, on_partial: OnDraft) -> Picture:
     began = time.monotonic()
     try:
         picture = await _ask_and_keep(request, on_partial, began)
@@ -172,16 +173,15 @@ async def _make(request: _Request, on_partial: Callable[[bytes], None]) -> Pictu
     raise FailedError(problem)
 
 
-async def _ask_and_keep(
-    request: _Request, on_partial: Callable[[bytes], None], began: float
-) -> Picture:
+async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) -> Picture:
     sources = _read_sources(request)
     answer, refused = await _ask_for_what_is_taken(request, sources, on_partial)
     seconds = time.monotonic() - began
     made = answer.picture
     # In a thread: the hash of a large picture would hold up every other job for some 10 ms.
     try:
-        name = await to_thread(blobs.put, request.owner, made.data, thumbnail=made.thumbnail)
+        versions = {"thumbnail": made.thumbnail, "screen": made.screen}
+        name = await to_thread(blobs.put, request.owner, made.data, **versions)
     except NoRoomError:
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
@@ -227,7 +227,7 @@ def _read_sources(request: _Request) -> tuple[bytes, ...]:
 
 
 async def _ask_for_what_is_taken(
-    request: _Request, sources: tuple[bytes, ...], on_partial: Callable[[bytes], None]
+    request: _Request, sources: tuple[bytes, ...], on_partial: OnDraft
 ) -> tuple[_Answer, tuple[str, ...]]:
     """Leave out what this server is known to refuse, and learn what else it does.
 
@@ -262,7 +262,7 @@ async def _ask(
     request: _Request,
     sources: tuple[bytes, ...],
     sent: Mapping[str, object],
-    on_partial: Callable[[bytes], None],
+    on_partial: OnDraft,
 ) -> _Answer:
     patience = get_settings().image_timeout
     async with timeout(patience) as limit, _call(request, sources, sent) as response:
@@ -346,15 +346,15 @@ def _decode(text: str) -> pictures.Checked:
     return pictures.check_picture(pictures.decode(text))
 
 
-async def _show_partial(event: Mapping[str, object], on_partial: Callable[[bytes], None]) -> bool:
+async def _show_partial(event: Mapping[str, object], on_partial: OnDraft) -> bool:
     """Hand on a draft; return whether it was one."""
     _, text = picture_in(event, addresses=False)
     try:
-        draft = await to_thread(_decode, text)
+        draft = await to_thread(lambda: pictures.check_draft(pictures.decode(text)))
     except pictures.NotAPictureError:
         logger.info("passed over a partial picture that is none")
         return False
-    on_partial(draft.data)
+    on_partial(draft)
     return True
 
 

@@ -3,9 +3,10 @@
 An engine of another kind brings a module with the same functions; the screens know no more of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Literal, cast
+from html import escape
+from typing import cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -29,39 +30,60 @@ EXAMPLES = (
 )
 
 
+# What pictures do beyond being there is assets/pictures.js, and each gets what is in the template.
+SCRIPT = f"""
+<script type="module" src="{images.SCRIPT_PATH[1:]}"></script>
+<template id="look-closer">
+<button type="button">Full size</button>
+<dialog>
+<p role="status">This is a preview: the original is on its way.</p>
+<p role="status" hidden>This is the original.</p>
+</dialog>
+</template>
+"""
+NOTHING = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
+BRACKETS = str.maketrans("<>", "\u2039\u203a")
+
+
 def show(place: DeltaGenerator, attempt: Attempt) -> None:
-    """Show an attempt's picture."""
-    place.image(images.address(attempt.result.name), width="stretch", alt=attempt.wish.prompt)
+    """Show an attempt's picture as it is on the screen; the script brings the API's own bytes."""
+    picture = cast("images.Picture", attempt.result)
+    address = images.address(picture.name, "screen")
+    image = _image(address, attempt.wish.prompt, (picture.width, picture.height))
+    place.html(f'<figure class="picture">{image}</figure>')
 
 
 def show_draft(place: DeltaGenerator, draft: object) -> None:
-    """Show a partial picture; with its own format named, Streamlit does not encode it anew."""
-    data = cast("bytes", draft)
-    output: Literal["JPEG", "PNG"] = "JPEG" if images.extension_of(data) == "jpg" else "PNG"
-    place.image(data, width="stretch", alt="Draft", output_format=output)
+    """Show a partial picture."""
+    picture = cast("images.Draft", draft)
+    mime = images.MIME[images.extension_of(picture.screen)]
+    data = f"data:{mime};base64,{images.encode(picture.screen)}"
+    image = _image(data, "Draft", (picture.width, picture.height))
+    place.html(f'<figure class="draft">{image}</figure>')
 
 
 def show_place(shared: Store, place: DeltaGenerator) -> None:
-    """Hold the place of the picture to come, and say what it is there for.
-
-    Before the first one is on its way, too: a page that loses its connection before it has shown
-    any picture could not show a draft, and would show Streamlit's traceback in its place.
-    """
-    blank = images.blank_picture(*images.size_to_come(by_key(shared), shared["pending"]))
-    idle = not shared["pending"]
-    spot = place.container() if idle else place
-    spot.image(blank, width="stretch", alt=PLACE)
-    if idle:
-        spot.html(f'<p aria-hidden="true">{PLACE}</p>')
+    """Hold the place of the picture to come, and say what it is there for."""
+    image = _image(NOTHING, PLACE, images.size_to_come(by_key(shared), shared["pending"]))
+    waiting = ' class="waiting"' if shared["pending"] else f' data-words="{PLACE}"'
+    place.html(f"<figure{waiting}>{image}</figure>")
 
 
 def show_small(attempts: Sequence[Attempt]) -> None:
     """Show the attempts' thumbnails, as one element."""
-    st.image(
-        [images.address(attempt.result.name, "thumbnail") for attempt in attempts],
-        width=images.THUMBNAIL,
-        alt=[attempt.wish.prompt for attempt in attempts],
-    )
+    _show_small([(one.result.name, one.wish.prompt) for one in attempts])
+
+
+def _show_small(pictures: Iterable[tuple[str, str]]) -> None:
+    small = [_image(images.address(name, "thumbnail"), alt) for name, alt in pictures]
+    st.html(f'<div class="small">{"".join(small)}</div>')
+
+
+def _image(address: str, alt: str, size: tuple[int, int] | None = None) -> str:
+    """Return a picture as HTML. What a person has typed has no brackets that could make a tag."""
+    words = escape(alt.translate(BRACKETS))
+    shape = f' style="aspect-ratio:{size[0]}/{size[1]}"' if size else ""
+    return f'<img src="{address}" alt="{words}"{shape}>'
 
 
 def render_download(attempt: Attempt, *, primary: bool) -> None:
@@ -139,8 +161,8 @@ def render_references(shared: Store) -> None:
     )
     if shared["references"]:
         with st.container(horizontal=True, key="references", vertical_alignment="center"):
-            for number, (name, _) in enumerate(shared["references"], 1):
-                st.image(images.address(name, "thumbnail"), width=48, alt=f"Your picture {number}")
+            names = [name for name, _ in shared["references"]]
+            _show_small((name, f"Your picture {number}") for number, name in enumerate(names, 1))
             st.button(
                 "Remove my pictures",
                 on_click=moves.drop_references,
@@ -163,6 +185,8 @@ def render_side_bar(shared: Store) -> None:
     """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
     engine = images.engine(by_key(shared))
     with st.sidebar:
+        # Here, because it is on every screen.
+        st.html(SCRIPT, unsafe_allow_javascript=True)
         st.subheader("Settings", anchor=False)
         render_settings(shared, engine)
         st.subheader("Engine", anchor=False)

@@ -4,8 +4,9 @@ import io
 import re
 import unicodedata
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pybase64
 from PIL import Image, ImageOps
@@ -15,6 +16,10 @@ MAX_PIXELS = 16_000_000
 # No camera makes more; above it a few bytes of a file could take all memory.
 MAX_UPLOAD_PIXELS = 100_000_000
 THUMBNAIL = 72
+# Pixels of the longer side of what is for the screen: as large as the canvas is on a dense screen,
+# and of what is seen for a second or two; and JPEG's quality, which nobody sees at these sizes.
+SCREEN_SIDE, DRAFT_SIDE = 1024, 512
+SCREEN_QUALITY = 70
 READ = ("PNG", "JPEG", "WEBP")
 # MPO: what many phones make of a JPEG, with a preview or a depth map as a second picture.
 FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
@@ -36,7 +41,8 @@ class NotAPictureError(Exception):
 class Checked:
     """A picture that has passed the check; `extension` is png, jpg or webp, by the bytes.
 
-    `thumbnail` is its middle as a PNG of THUMBNAIL pixels each way.
+    `thumbnail` is its middle as a PNG of THUMBNAIL pixels each way, and `screen` the whole of it as
+    a JPEG for looking at, or a WebP where it is transparent.
     """
 
     data: bytes
@@ -44,6 +50,16 @@ class Checked:
     width: int
     height: int
     thumbnail: bytes
+    screen: bytes
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A partial picture: its size, and the whole of it for the screen."""
+
+    width: int
+    height: int
+    screen: bytes
 
 
 def check_picture(data: bytes) -> Checked:
@@ -51,19 +67,34 @@ def check_picture(data: bytes) -> Checked:
 
     Raises NotAPictureError otherwise.
     """
+    with _opened(data) as opened:
+        extension = FORMATS[str(opened.format)]
+        return Checked(
+            data, extension, *opened.size, shrink(opened), fit_screen(opened, SCREEN_SIDE)
+        )
+
+
+def check_draft(data: bytes) -> Draft:
+    """Return what the page shows of a partial picture; raises NotAPictureError if it is none."""
+    with _opened(data) as opened:
+        return Draft(*opened.size, fit_screen(opened, DRAFT_SIDE))
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
     if len(data) > MAX_BYTES:
         raise NotAPictureError("too many bytes")
     try:
         with Image.open(io.BytesIO(data), formats=READ) as opened:
-            if opened.width * opened.height <= MAX_PIXELS:
-                opened.load()
-                return Checked(
-                    data, FORMATS[str(opened.format)], opened.width, opened.height, shrink(opened)
-                )
+            if opened.width * opened.height > MAX_PIXELS:
+                raise NotAPictureError("too many pixels")
+            opened.load()
+            yield opened
+    except NotAPictureError:
+        raise
     except Exception as exc:
         # Pillow's readers fail in ways of many kinds.
         raise NotAPictureError(type(exc).__name__) from None
-    raise NotAPictureError("too many pixels")
 
 
 def extension_of(data: bytes) -> str:
@@ -113,7 +144,7 @@ def file_name(prompt: str, extension: str) -> str:
 
 def shrink(opened: Image.Image) -> bytes:
     """Return the middle of a picture as a PNG of THUMBNAIL pixels each way."""
-    plain = opened if opened.mode in ("RGB", "RGBA") else opened.convert("RGBA")
+    plain = _plain(opened)
     # To half the way by plain averages: a tenth of the time, and nobody sees it.
     coarse = plain.reduce(max(1, min(plain.size) // (2 * THUMBNAIL)))
     out = io.BytesIO()
@@ -121,9 +152,23 @@ def shrink(opened: Image.Image) -> bytes:
     return out.getvalue()
 
 
-@lru_cache(32)
-def blank_picture(width: int, height: int) -> bytes:
-    """Return a PNG of that size in a faint grey: it holds the place of a picture to come."""
+def fit_screen(opened: Image.Image, side: int) -> bytes:
+    """Return the whole of a picture, `side` pixels at most: a JPEG, or a WebP if transparent."""
+    plain = _plain(opened)
+    if max(plain.size) > side:
+        plain = plain.copy() if plain is opened else plain
+        plain.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=1.0)
+    profile = opened.info.get("icc_profile") if opened.mode == plain.mode else None
     out = io.BytesIO()
-    Image.new("LA", (width, height), (128, 40)).save(out, "PNG")
+    saved_as = "WEBP" if plain.mode == "RGBA" else "JPEG"
+    plain.save(out, saved_as, quality=SCREEN_QUALITY, method=1, icc_profile=profile)
     return out.getvalue()
+
+
+def _plain(opened: Image.Image) -> Image.Image:
+    """Return a picture in RGB, or RGBA where it is transparent, of eight bits each."""
+    if opened.mode.startswith("I"):
+        # Of sixteen bits the upper eight; a conversion would cut all off above the lower ones.
+        opened = opened.point(lambda value: value / 256).convert("L")
+    mode = "RGBA" if opened.has_transparency_data else "RGB"
+    return opened if opened.mode == mode else opened.convert(mode)

@@ -1,0 +1,82 @@
+// What the page's pictures do beyond being there. The page writes each as a <figure>, which shows a
+// version for the screen; what changes is written anew.
+
+// Milliseconds in which the page gets all that a person decides by, before it gets an original.
+const REST = 300;
+
+const closer = document.getElementById("look-closer").content;
+
+new MutationObserver((changes) => {
+  for (const { addedNodes, removedNodes } of changes) {
+    const before = figuresIn(removedNodes);
+    before.forEach(leave);
+    figuresIn(addedNodes).forEach((figure) => enter(figure, before[0]));
+  }
+}).observe(document.body, { childList: true, subtree: true });
+document.querySelectorAll("figure").forEach((figure) => enter(figure));
+
+function figuresIn(nodes) {
+  const elements = [...nodes].filter((node) => node instanceof Element);
+  return elements.flatMap((one) => [...(one.matches("figure") ? [one] : one.querySelectorAll("figure"))]);
+}
+
+function enter(figure, before) {
+  const image = figure.firstElementChild;
+  // A draft is on the screen until what follows it is there; anything else makes room at once:
+  // whoever decides must not see another picture than the one that they decide about.
+  if (before && figure.className) {
+    const draft = before.matches(".draft") && `url("${before.firstElementChild.src}")`;
+    figure.style.backgroundImage = draft || before.style.backgroundImage;
+  }
+  if (!figure.matches(".picture")) {
+    return;
+  }
+  figure.append(closer.cloneNode(true));
+  figure.querySelector("button").onclick = () => lookCloser(figure);
+  const shown = () => {
+    figure.style.backgroundImage = "";
+    setTimeout(bring, REST, figure);
+  };
+  if (image.complete) {
+    shown();
+  } else {
+    image.onload = image.onerror = shown;
+  }
+}
+
+// What was on its way is wanted no more, and must not take the line from what is.
+function leave(figure) {
+  if (figure.original) {
+    figure.original.src = "";
+  }
+}
+
+async function bring(figure) {
+  if (!figure.isConnected) {
+    return;
+  }
+  const original = new Image();
+  figure.original = original;
+  original.src = figure.firstElementChild.src.replace(/\/screen$/, "");
+  await original.decode().catch(() => {});
+  if (!figure.isConnected || !original.naturalWidth) {
+    return;
+  }
+  for (const image of figure.querySelectorAll("img")) {
+    image.onload = image.onerror = null;
+    image.src = original.src;
+  }
+  for (const words of figure.querySelectorAll("p")) {
+    words.hidden = !words.hidden;
+  }
+}
+
+function lookCloser(figure) {
+  const dialog = figure.querySelector("dialog");
+  dialog.append(figure.firstElementChild.cloneNode());
+  dialog.onclick = () => dialog.close();
+  dialog.onclose = () => dialog.lastElementChild.remove();
+  // The keys of the page's buttons are none while it is covered.
+  dialog.onkeydown = (event) => event.stopPropagation();
+  dialog.showModal();
+}

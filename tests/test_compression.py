@@ -1,0 +1,79 @@
+from collections import Counter
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from utils import compression
+from utils.compression import Compression
+
+TEXT = "const nothing = 0;\n" * 1000
+FILE = "/static/js/index.0a1b2c3d.js"
+
+
+@pytest.fixture
+def asked() -> Counter[str]:
+    """How often the app itself was asked for a path."""
+    return Counter()
+
+
+@pytest.fixture
+def client(asked: Counter[str]) -> TestClient:
+    return serve(asked)
+
+
+def serve(asked: Counter[str]) -> TestClient:
+    def answer(request: Request) -> Response:
+        path = request.url.path
+        asked[path] += 1
+        status = 404 if "missing" in path else 200
+        return Response(TEXT, status, {"X-Path": path}, "text/javascript")
+
+    routes = [Route("/{path:path}", answer, methods=["GET", "POST"])]
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(Compression)]))
+
+
+def test_a_file_that_never_changes_is_compressed_once(
+    client: TestClient, asked: Counter[str]
+) -> None:
+    answers = [client.get(FILE) for _ in range(3)]
+    assert [one.text for one in answers] == [TEXT] * 3
+    assert [one.headers for one in answers] == [answers[0].headers] * 3
+    assert answers[2].headers["content-encoding"] == "gzip"
+    assert answers[2].headers["x-path"] == FILE
+    assert int(answers[2].headers["content-length"]) < len(TEXT) / 10
+    assert asked == {FILE: 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "headers"),
+    [
+        ("/", "GET", {}),
+        ("/app/static/pictures/one", "GET", {}),
+        ("/static/js/missing.js", "GET", {}),
+        (FILE, "POST", {}),
+        (FILE, "GET", {"Range": "bytes=0-9"}),
+        (FILE, "GET", {"If-None-Match": '"a"'}),
+        (FILE, "GET", {"Accept-Encoding": "identity"}),
+    ],
+)
+def test_all_else_is_asked_for_each_time(
+    client: TestClient, asked: Counter[str], path: str, method: str, headers: dict[str, str]
+) -> None:
+    for _ in range(2):
+        assert client.request(method, path, headers=headers).text == TEXT
+    assert asked == {path: 2}
+
+
+def test_no_more_is_kept_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch, asked: Counter[str]
+) -> None:
+    monkeypatch.setattr(compression, "KEEP", 10)
+    client = serve(asked)
+    for _ in range(2):
+        assert client.get(FILE).text == TEXT
+    assert asked == {FILE: 2}

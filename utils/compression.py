@@ -1,0 +1,58 @@
+"""Compresses what the server sends, and does so once for Streamlit's own files."""
+
+from collections.abc import Sequence
+
+from cachetools import LRUCache
+from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# In bytes. All of Streamlit's scripts and styles, compressed, are some 4 MB.
+KEEP = 16 * 1024 * 1024
+# Below these paths a file's name has a hash of what is in it.
+UNCHANGING = ("/static/js/", "/static/css/")
+CONDITIONS = ("range", "if-none-match", "if-modified-since")
+
+
+class Compression:
+    """Starlette's compression, without its 0.1 s of work for each first load of the page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = GZipMiddleware(app, compresslevel=6)
+        self._kept: LRUCache[str, Sequence[Message]] = LRUCache(KEEP, _size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from what is kept, or keep what is answered."""
+        if not _is_file(scope):
+            await self._app(scope, receive, send)
+            return
+        messages = self._kept.get(scope["path"], ())
+        for message in messages:
+            await send(message)
+        if messages:
+            return
+        sent = list[Message]()
+
+        async def keep_and_send(message: Message) -> None:
+            sent.append(message)
+            await send(message)
+
+        await self._app(scope, receive, keep_and_send)
+        if sent[0]["status"] == 200 and _size(sent) <= KEEP:
+            self._kept[scope["path"]] = sent
+
+
+def _is_file(scope: Scope) -> bool:
+    """Return whether this asks for one of Streamlit's own files, whole and compressed."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return False
+    headers = Headers(scope=scope)
+    return (
+        any(path in scope["path"] for path in UNCHANGING)
+        and "gzip" in headers.get("accept-encoding", "")
+        and not any(name in headers for name in CONDITIONS)
+    )
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum(len(message.get("body", b"")) for message in messages)

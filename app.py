@@ -21,6 +21,7 @@ from flow import create_flow
 from nodes import next_wait
 from screens import parts
 from utils import images as engine
+from utils import scripts
 from utils.compression import Compression
 from utils.images import page
 from utils.jobs.table import jobs
@@ -30,6 +31,8 @@ from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
 from utils.settings import check_settings
 
+# In pixels: the rest is the picture's.
+SIDE_BAR = 248
 STYLE = Path(__file__).parent / "assets" / "style.css"
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
@@ -47,7 +50,9 @@ def main() -> None:
     create_flow(shared["stage"]).run(shared)
     moves.fit_boxes(shared)
     engine.fit(by_key(shared))
-    st.set_page_config(page_title(shared), page_icon="🖼️", layout="wide")
+    st.set_page_config(
+        page_title(shared), page_icon="🖼️", layout="wide", initial_sidebar_state=SIDE_BAR
+    )
     st.html(STYLE)
     parts.render_steps(shared)
     view = getattr(screens, shared["stage"]).render(shared)
@@ -96,7 +101,7 @@ else:
         sys.exit(2)
     app = st.App(
         __file__,
-        routes=engine.ROUTES,
+        routes=[*engine.ROUTES, *scripts.ROUTES],
         middleware=[Middleware(BrowserCookie), Middleware(Compression)],
         lifespan=lifespan,
         on_script_error=show_trouble,

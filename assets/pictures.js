@@ -4,7 +4,7 @@
 // Milliseconds in which the page gets all that a person decides by, before it gets an original.
 const REST = 300;
 
-const closer = document.getElementById("look-closer").content;
+const corner = document.getElementById("corner").content;
 
 new MutationObserver((changes) => {
   for (const { addedNodes, removedNodes } of changes) {
@@ -24,15 +24,14 @@ function enter(figure, before) {
   const image = figure.firstElementChild;
   // A draft is on the screen until what follows it is there; anything else makes room at once:
   // whoever decides must not see another picture than the one that they decide about.
-  if (before && figure.className) {
+  if (before && !figure.matches(".idle")) {
     const draft = before.matches(".draft") && `url("${before.firstElementChild.src}")`;
     figure.style.backgroundImage = draft || before.style.backgroundImage;
   }
   if (!figure.matches(".picture")) {
     return;
   }
-  figure.append(closer.cloneNode(true));
-  figure.querySelector("button").onclick = () => lookCloser(figure);
+  figure.append(corner.cloneNode(true));
   const shown = () => {
     figure.style.backgroundImage = "";
     setTimeout(bring, REST, figure);
@@ -55,28 +54,14 @@ async function bring(figure) {
   if (!figure.isConnected) {
     return;
   }
+  const image = figure.firstElementChild;
   const original = new Image();
   figure.original = original;
-  original.src = figure.firstElementChild.src.replace(/\/screen$/, "");
+  original.src = image.src.replace(/\/screen$/, "");
   await original.decode().catch(() => {});
   if (!figure.isConnected || !original.naturalWidth) {
     return;
   }
-  for (const image of figure.querySelectorAll("img")) {
-    image.onload = image.onerror = null;
-    image.src = original.src;
-  }
-  for (const words of figure.querySelectorAll("p")) {
-    words.hidden = !words.hidden;
-  }
-}
-
-function lookCloser(figure) {
-  const dialog = figure.querySelector("dialog");
-  dialog.append(figure.firstElementChild.cloneNode());
-  dialog.onclick = () => dialog.close();
-  dialog.onclose = () => dialog.lastElementChild.remove();
-  // The keys of the page's buttons are none while it is covered.
-  dialog.onkeydown = (event) => event.stopPropagation();
-  dialog.showModal();
+  image.onload = image.onerror = null;
+  image.src = original.src;
 }

@@ -15,9 +15,10 @@ def render(shared: Store) -> parts.WaitView | None:
     page.show(canvas, attempt)
     with side:
         with st.container(horizontal=True, gap="xsmall", key="decision"):
-            page.render_download(attempt, primary=True)
             st.button("Back to review", shortcut="B", on_click=moves.back_to_review, args=(shared,))
             st.button("Start Over", on_click=moves.decide, args=(shared, "start over"))
+            # Where it is on the review, too: what is replaced one by one is never there twice.
+            page.render_download(attempt, primary=True)
         view = parts.render_wait(shared)
         parts.render_error(shared)
         parts.render_prompt(attempt.wish.prompt)

@@ -44,4 +44,6 @@ def render_recent(shared: Store) -> None:
                     on_click=moves.reopen,
                     args=(shared, attempt.id),
                 )
-    st.button("Clear recent pictures", on_click=moves.clear_recent, args=(shared,))
+    with st.popover("Clear recent pictures"):
+        st.text(f"All {len(shared['recent'])} will be gone for good.")
+        st.button("Clear them", on_click=moves.clear_recent, args=(shared,))

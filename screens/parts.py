@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -13,6 +14,7 @@ from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import moves
 from utils.review.store import STAGES, Store
+from utils.scripts import script_tag
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
 DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
@@ -102,6 +104,7 @@ def render_steps(shared: Store) -> None:
             mark = "✓" if index < here else index + 1
             steps.append(f"<li>{mark} <span>{stage.heading}</span></li>")
     st.html(f'<ol class="steps">{"".join(steps)}</ol>')
+    st.html(script_tag("keys.js"), unsafe_allow_javascript=True)
 
 
 def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
@@ -179,14 +182,22 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
         return view
 
 
+def error_in_words(shared: Store) -> str:
+    """Return the last error's sentence; where several failed for other reasons, each of them."""
+    reasons = Counter(failure.problem.sentence for failure in shared["failures"])
+    if len(reasons) < 2:
+        return shared["error_message"]
+    return " ".join(f"{count} of them: {sentence}" for sentence, count in reasons.items())
+
+
 def render_error(shared: Store) -> None:
-    """Show the last error's sentence, which is always one of ours."""
+    """Show what went wrong, in sentences that are always ours."""
     # An empty place takes an old error away at once; a container would keep it until the run ends.
     place = st.empty()
     if not shared["error_message"]:
         return
     with place.container():
-        st.warning(shared["error_message"])
+        st.warning(error_in_words(shared))
         if shared["error_request_id"]:
             st.text(f"For support: request {shared['error_request_id']}")
         missing = len(moves.missing(shared))

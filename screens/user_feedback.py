@@ -1,7 +1,6 @@
 """Screen 2: the attempts, and the decision."""
 
 import time
-from collections.abc import Mapping
 
 import streamlit as st
 
@@ -19,13 +18,7 @@ def render(shared: Store) -> parts.WaitView | None:
     """Show what is under review, what can be done with it, and all other attempts."""
     attempt = moves.find_attempt(shared, shared["under_review"])
     canvas, side = parts.render_canvas()
-    if shared["compared"]:
-        other = moves.find_attempt(shared, shared["compared"])
-        for column, one in zip(canvas.container().columns(2), (attempt, other), strict=True):
-            page.show(column, one)
-            column.text(f"Picture {one.number}")
-    else:
-        page.show(canvas, attempt)
+    page.show(canvas, attempt)
     with side:
         with st.container(horizontal=True, gap="xsmall", key="decision"):
             render_decision(shared, attempt)
@@ -35,11 +28,10 @@ def render(shared: Store) -> parts.WaitView | None:
         # What can be approved stays on the canvas: a draft of another has a place of its own.
         view = parts.render_wait(shared)
         parts.render_error(shared)
-        parts.render_prompt(attempt.wish.prompt)
+        render_strip(shared)
         page.render_facts(attempt)
         st.text("Regenerate sends this prompt once more, with the settings of today.")
         render_steering(shared, attempt)
-    render_strip(shared)
     return view
 
 
@@ -62,6 +54,10 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     """Offer to ask for another attempt; only the open tab has boxes, buttons and their keys."""
     labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
     prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
+    # The prompt stands once: in the box, or as it was where the box holds something else.
+    edited = moves.edited_prompt(shared) != attempt.wish.prompt
+    if edited or not prompt.open:
+        parts.render_prompt(attempt.wish.prompt)
     if prompt.open:
         with prompt:
             parts.render_prompt_box(
@@ -111,35 +107,13 @@ def render_strip(shared: Store) -> None:
             required=True,
         )
     if len(numbers) > 1:
-        render_stepping(shared, numbers)
+        render_stepping(shared)
 
 
-def render_stepping(shared: Store, numbers: Mapping[str, str]) -> None:
-    """Offer the next attempt, any other one by its key, and one to compare with."""
-    for key, attempt_id in enumerate(list(numbers)[:9], 1):
-        st.button(
-            f"Picture {numbers[attempt_id]}",
-            key=f"select-{attempt_id}",
-            shortcut=str(key),
-            on_click=moves.select,
-            args=(shared, attempt_id),
-        )
-    with st.container(horizontal=True, key="stepping", vertical_alignment="center"):
+def render_stepping(shared: Store) -> None:
+    """Offer the next attempt and the one before by key; the script selects others by number."""
+    with st.container(key="keys"):
         st.button("Previous", shortcut="Left", on_click=moves.step, args=(shared, -1))
         st.button("Next", shortcut="Right", on_click=moves.step, args=(shared, 1))
-        others = {
-            attempt_id: f"Compare with picture {number}"
-            for attempt_id, number in numbers.items()
-            if attempt_id != shared["under_review"]
-        }
-        st.selectbox(
-            "Compare",
-            ["", *others],
-            key="compared",
-            format_func=lambda other: others.get(other, "Compare with …"),
-            label_visibility="collapsed",
-            width=240,
-        )
-        hint = "✎ marks a changed picture. Keys 1 to 9 select one."
-        full = f" Only the newest {moves.MAX_ATTEMPTS} are kept."
-        st.caption(hint + full * (len(numbers) == moves.MAX_ATTEMPTS))
+    if len(shared["attempts"]) == moves.MAX_ATTEMPTS:
+        st.caption(f"Only the newest {moves.MAX_ATTEMPTS} are kept.")

@@ -76,9 +76,14 @@ def shown_bytes(page: Page) -> bytes:
     return page.request.get(address).body()
 
 
-def shown_prompt(page: Page) -> Locator:
-    """The prompt of the picture under review, or of the result."""
-    return page.get_by_test_id("stCode")
+def expect_prompt(page: Page, prompt: str) -> None:
+    """Wait until the large picture is one that was asked for by this prompt."""
+    expect(picture_of(page)).to_have_attribute("alt", prompt)
+
+
+def edit_box(page: Page) -> Locator:
+    """Where the prompt of the picture under review stands, to be changed."""
+    return page.get_by_role("textbox", name="Edit the prompt")
 
 
 def facts(page: Page) -> Locator:

@@ -344,20 +344,6 @@ def test_a_page_that_has_not_heard_of_a_step_picks_nothing_by_it(shared: Store) 
     assert shared["under_review"] == ids[0]
 
 
-def test_nothing_is_compared_with_itself(shared: Store) -> None:
-    make(shared, "one")
-    shared["compared"] = make(shared, "two").id
-    moves.mend(shared)
-    assert not shared["compared"]
-
-
-def test_selecting_what_is_compared_swaps_the_two(shared: Store) -> None:
-    one, two = make(shared, "one"), make(shared, "two")
-    shared["compared"] = one.id
-    moves.step(shared, 1)
-    assert (shared["under_review"], shared["compared"]) == (one.id, two.id)
-
-
 def test_a_change_is_made_from_the_attempt_and_its_prompt_stands_by_itself(shared: Store) -> None:
     lighthouse = make(shared, "A lighthouse.")
     moves.use_references(shared, [("mine", "me.png")], "")
@@ -492,12 +478,20 @@ def test_a_recent_result_is_reopened_once_however_often_it_is_clicked(shared: St
     assert [attempt.id for attempt in shared["recent"]] == [one.id, two.id]
     for _ in range(2):
         moves.reopen(shared, one.id)
-    assert [attempt.id for attempt in shared["attempts"]] == [one.id]
+    # The other one was put away together with it.
+    assert [attempt.id for attempt in shared["attempts"]] == [one.id, two.id]
     assert (shared["under_review"], shared["decision"]) == (one.id, "reopen")
     moves.reopen(shared, "gone since")
-    assert len(shared["attempts"]) == 1
+    assert len(shared["attempts"]) == 2
     moves.start_over(shared)
-    assert len(shared["recent"]) == 2
+    three = make(shared, "three")
+    moves.start_over(shared)
+    moves.reopen(shared, one.id)
+    assert [attempt.id for attempt in shared["attempts"]] == [one.id]
+    moves.reopen(shared, three.id)
+    assert [attempt.id for attempt in shared["attempts"]] == [one.id, three.id]
+    moves.start_over(shared)
+    assert len(shared["recent"]) == 3
     moves.clear_recent(shared)
     assert not shared["recent"]
 
@@ -549,7 +543,9 @@ def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Stor
     assert (shared["prompt_round"], shared["upload_round"]) == rounds
     assert shared["click_id"] != before["click_id"]
     others = (
-        set(DEFAULTS) - kept - {"recent", "prompt_round", "pick_round", "upload_round", "click_id"}
+        set(DEFAULTS)
+        - kept
+        - {"recent", "put_away", "prompt_round", "pick_round", "upload_round", "click_id"}
     )
     assert {key: by_key(shared)[key] for key in others} == {
         key: cast("dict[str, object]", DEFAULTS)[key] for key in others
@@ -560,18 +556,13 @@ def test_an_attempt_whose_bytes_are_gone_is_left_out_and_said_so(shared: Store) 
     one, two = make(shared, "gone one"), make(shared, "gone two")
     moves.approve(shared, two.id)
     moves.enter(shared, "final")
-    shared["compared"] = two.id
     moves.mend(shared)
     assert shared["stage"] == "final"
     blobs.hold(shared["owner"], [one.result.name, two.result.name])
     blobs.hold(shared["owner"], [one.result.name])
     moves.mend(shared)
     assert [attempt.id for attempt in shared["attempts"]] == [one.id]
-    assert (shared["stage"], shared["under_review"], shared["compared"]) == (
-        "user_feedback",
-        one.id,
-        "",
-    )
+    assert (shared["stage"], shared["under_review"]) == ("user_feedback", one.id)
     assert shared["generated_image"] == base64_of("gone one")
     assert "gone" in shared["error_message"]
     blobs.forget(shared["owner"])

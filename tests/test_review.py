@@ -20,6 +20,7 @@ from tests.images_server import (
 from tests.studio import (
     button,
     choose,
+    expect_prompt,
     expect_screen,
     expect_settled,
     facts,
@@ -28,7 +29,6 @@ from tests.studio import (
     picture_of,
     prompt_box,
     send_by_key,
-    shown_prompt,
     to_review,
 )
 
@@ -97,9 +97,9 @@ def test_a_reload_keeps_strip_selection_and_prompts(
     page.reload()
     expect_selected(page, 1)
     expect(thumbnails(page)).to_have_count(2)
-    expect(shown_prompt(page)).to_have_text("a fox")
+    expect_prompt(page, "a fox")
     select(page, 2)
-    expect(shown_prompt(page)).to_have_text("an owl")
+    expect_prompt(page, "an owl")
     assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "an owl"]
 
 
@@ -236,21 +236,6 @@ def test_own_pictures_are_checked_and_used_and_survive_a_reload(
     assert data("mine") in call.body
 
 
-def test_two_attempts_are_compared_side_by_side_at_the_same_scale(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
-) -> None:
-    to_review(page, api_app)
-    regenerate(page, 2)
-    choose(page, "Compare", "Compare with picture 1")
-    expect(picture_of(page)).to_have_count(2)
-    left, right = (picture_of(page).nth(index).bounding_box() for index in (0, 1))
-    assert left
-    assert right
-    for side in ("width", "height", "y"):
-        assert left[side] == pytest.approx(right[side], abs=1)
-    assert left["x"] + left["width"] <= right["x"]
-
-
 def test_everything_is_decided_from_the_keyboard(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -316,12 +301,14 @@ def test_start_over_is_undone_from_the_recent_pictures_of_this_browser(
     expect(recent).to_have_count(2)
     button(page, "Reopen").nth(1).click()
     expect_screen(page, "2. Review Generated Image")
-    expect(shown_prompt(page)).to_have_text("a fox")
+    expect_prompt(page, "a fox")
     expect_settled(page)
     assert downloaded(page) == data("one")
     button(page, "Approve").click()
     button(page, "Start Over").click()
     button(page, "Clear recent pictures").click()
+    expect(page.get_by_text("All 2 will be gone for good.")).to_be_visible()
+    button(page, "Clear them").click()
     expect(recent).to_have_count(0)
     page.reload()
     expect_screen(page, "1. Generate Image")
@@ -340,17 +327,62 @@ def bottom(locator: Locator) -> float:
     return box["y"] + box["height"]
 
 
+@pytest.mark.parametrize(
+    ("window", "high"),
+    [((1366, 768), 600), ((1920, 1080), 880), ((1093, 614), 380), ((683, 384), 200)],
+)
+def test_the_picture_is_large_while_strip_and_decision_are_in_sight(
+    page: Page,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    window: tuple[int, int],
+    high: int,
+) -> None:
+    page.set_viewport_size({"width": window[0], "height": window[1]})
+    images_server.script(then=plain(picture("any", (1024, 1024))))
+    to_review(page, api_app, "a long prompt " * 150)
+    regenerate(page, 2)
+    places = [picture_of(page), *(button(page, name) for name in ("Approve", "Regenerate"))]
+    for place in (*places, page.locator(".st-key-strip")):
+        assert box_of(place)["y"] >= 0
+        assert bottom(place) <= window[1]
+    assert box_of(picture_of(page))["height"] >= high
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+
+
 @pytest.mark.parametrize("size", [(1024, 1024), (1536, 1024), (1024, 1536)])
-def test_picture_strip_and_decision_fit_on_a_laptop(
+def test_a_picture_of_any_shape_stays_in_its_room(
     page: Page, api_app: RunningApp, images_server: ImagesServer, size: tuple[int, int]
 ) -> None:
     images_server.script(then=plain(picture("any", size)))
-    to_review(page, api_app, "a long prompt " * 150)
-    regenerate(page, 2)
-    for place in (picture_of(page), page.locator(".st-key-strip"), button(page, "Approve")):
-        assert box_of(place)["y"] >= 0
-        assert bottom(place) <= 768
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+    to_review(page, api_app)
+    box, room = box_of(picture_of(page)), box_of(page.locator("[class*='st-key-canvas']"))
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.01)
+    assert box["y"] >= room["y"]
+    assert bottom(picture_of(page)) <= room["y"] + room["height"]
+    assert box["width"] <= room["width"]
+    assert room["y"] + room["height"] <= 768
+
+
+def test_two_figures_select_one_of_many(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    choose(page, "Pictures at a time", "4")
+    generate(page, "a fox")
+    expect(thumbnails(page)).to_have_count(4)
+    expect_settled(page)
+    for there in (8, 12):
+        button(page, "Regenerate").click()
+        expect(thumbnails(page)).to_have_count(there)
+        expect_settled(page)
+    for keys, number in (("3", 3), ("12", 12), ("1", 1), ("10", 10), ("94", 4)):
+        for key in keys:
+            page.keyboard.press(key)
+        expect_selected(page, number)
+        expect_settled(page)
+        # Longer than two figures belong together: the time itself is the subject.
+        page.wait_for_timeout(850)
 
 
 def test_on_a_phone_the_order_is_picture_decision_strip(

@@ -29,7 +29,18 @@ from utils.review.store import Store
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 QUOTES = "'\"><b>tag</b> &quot;&gt;<i onclick='x'> --></style>"
 # What brings the originals, and shows them in full size.
-SCRIPT_TAGS = {"script", "template", "button", "dialog"}
+SCRIPT_TAGS = {
+    "script",
+    "template",
+    "nav",
+    "button",
+    "dialog",
+    "header",
+    "main",
+    "footer",
+    "section",
+    "b",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +77,7 @@ def examples(app: AppTest) -> ButtonGroup[str]:
 
 
 def shown_as_typed(app: AppTest) -> list[str]:
-    return [code.value for code in app.code]
+    return [str(one.value) for one in (*app.code, *app.text_area)]
 
 
 def html(app: AppTest) -> str:
@@ -201,7 +212,7 @@ def test_start_over_leads_to_an_empty_first_screen(app: AppTest) -> None:
     assert heading(app) == "1. Generate Image"
     assert app.text_area[0].value == ""
     assert not app.session_state["attempts"]
-    assert {"Reopen", "Clear recent pictures"} < labels(app)
+    assert {"Reopen", "Clear them"} < labels(app)
 
 
 def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -> None:
@@ -213,7 +224,7 @@ def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -
     assert app.session_state["generated_image"] == image
     click(app, "Approve")
     click(app, "Start Over")
-    click(app, "Clear recent pictures")
+    click(app, "Clear them")
     assert labels(app) == {"Generate Image"}
     assert examples(app).options == list(EXAMPLES)
 
@@ -290,6 +301,15 @@ def test_one_alone_that_may_have_been_billed_can_be_asked_for_again(app: AppTest
     app.run()
     assert app.warning[0].value == UNKNOWN.sentence
     assert "Make the missing 1" in labels(app)
+
+
+def test_of_several_that_failed_each_reason_is_said_and_how_often(app: AppTest) -> None:
+    put_under_review(app)
+    for number, problem in enumerate((UNKNOWN, NOT_BEGUN, UNKNOWN)):
+        moves.fail(store(app), replace(pending("an owl"), id=f"one {number}"), problem)
+    app.run()
+    (said,) = app.warning
+    assert said.value == f"2 of them: {UNKNOWN.sentence} 1 of them: {NOT_BEGUN.sentence}"
 
 
 def test_the_result_says_what_came_after_the_approval(app: AppTest) -> None:

@@ -16,6 +16,7 @@ from tests.servers.conftest import Gateway
 from tests.studio import (
     LONG,
     button,
+    expect_prompt,
     expect_screen,
     expect_settled,
     facts,
@@ -23,7 +24,6 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
-    shown_prompt,
     to_review,
 )
 
@@ -57,7 +57,7 @@ def test_the_first_click_brings_one_picture_for_one_call_through_litellm(
 ) -> None:
     to_review(page, litellm_app, "a lighthouse")
     expect(picture_of(page)).to_be_visible()
-    expect(shown_prompt(page)).to_have_text("a lighthouse")
+    expect_prompt(page, "a lighthouse")
     assert [call.wish["prompt"] for call in images_server.calls] == ["a lighthouse"]
     button(page, "Regenerate").click()
     expect(facts(page)).to_contain_text("Picture 2 ·", timeout=LONG)

@@ -1,6 +1,6 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
-from utils.images.addresses import ROUTES, SCRIPT_PATH, address
+from utils.images.addresses import ROUTES, address
 from utils.images.api import Picture, kind, make, places
 from utils.images.catalogue import listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
@@ -32,7 +32,6 @@ __all__ = [
     "PARAMETERS",
     "PRESETS",
     "ROUTES",
-    "SCRIPT_PATH",
     "Draft",
     "Picture",
     "address",

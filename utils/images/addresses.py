@@ -1,12 +1,6 @@
-"""Routes of our own for pictures, and for the script that brings their originals.
-
-Streamlit's own route for pictures takes a file away while other sessions end, and it has none that
-serves a script as one.
-"""
+"""Routes of our own for pictures: Streamlit's own takes a file away while other sessions end."""
 
 import secrets
-from hashlib import sha256
-from pathlib import Path
 
 from itsdangerous import BadSignature, Signer
 from starlette.requests import Request
@@ -18,8 +12,6 @@ from utils.review.blobs import blobs
 
 # Streamlit passes addresses below this path to the browser as they are.
 PATH = "/app/static/pictures"
-_SCRIPT = (Path(__file__).parents[2] / "assets" / "pictures.js").read_bytes()
-SCRIPT_PATH = f"{PATH}-{sha256(_SCRIPT).hexdigest()[:16]}.js"
 
 # Signed, so that nobody finds a picture who was not shown it.
 _signer = Signer(secrets.token_bytes(32))
@@ -46,11 +38,6 @@ async def serve(request: Request) -> Response:
     return Response(data, headers=HEADERS, media_type=MIME[extension_of(data)])
 
 
-async def serve_script(request: Request) -> Response:
-    """Answer with the script that shows pictures."""
-    return Response(_SCRIPT, headers=HEADERS, media_type="text/javascript")
-
-
 HEADERS = {
     "Cache-Control": "private, max-age=86400, immutable",
     "X-Content-Type-Options": "nosniff",
@@ -58,5 +45,4 @@ HEADERS = {
 ROUTES = [
     Route(f"{PATH}/{{token}}", serve),
     Route(f"{PATH}/{{token}}/{{version}}", serve),
-    Route(SCRIPT_PATH, serve_script),
 ]

@@ -135,7 +135,7 @@ RULES = (
     ),
     Rule(
         "server",
-        "The picture server has trouble of its own, and may have billed the picture all the same. "
+        "The picture server failed, and may have billed the picture all the same. "
         "Try again in a moment.",
         retry=True,
         billed=True,

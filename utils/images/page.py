@@ -18,6 +18,7 @@ from utils.review.blobs import blobs
 from utils.review.interruptions import uninterrupted
 from utils.review.records import Attempt, Cost, Engine
 from utils.review.store import Store, by_key
+from utils.scripts import script_tag
 
 PLACEHOLDER = "What should the picture show?"
 PLACE = "Your picture will appear here"
@@ -30,15 +31,36 @@ EXAMPLES = (
 )
 
 
-# What pictures do beyond being there is assets/pictures.js, and each gets what is in the template.
-SCRIPT = f"""
-<script type="module" src="{images.SCRIPT_PATH[1:]}"></script>
-<template id="look-closer">
-<button type="button">Full size</button>
-<dialog>
-<p role="status">This is a preview: the original is on its way.</p>
-<p role="status" hidden>This is the original.</p>
+# What pictures do beyond being there is in two scripts; their words are here.
+VIEWER = f"""
+{script_tag("pictures.js")}
+{script_tag("viewer.js")}
+<template id="corner">
+<nav>
+<button type="button" data-look="1">Full size</button>
+<button type="button" data-look="2">Compare</button>
+</nav>
+</template>
+<template id="viewer">
+<dialog aria-label="Look closer">
+<header>
+<button type="button" data-key="1">One</button>
+<button type="button" data-key="2">Two</button>
+<button type="button" data-key="4">Four</button>
+<button type="button" data-key="f">Flip</button>
+<button type="button" data-key="z">Zoom</button>
+<button type="button" data-key="Escape">Close</button>
+</header>
+<main tabindex="-1"></main>
+<footer>Numbers and arrows choose, A approves, F flips, Z zooms, Esc closes.</footer>
 </dialog>
+</template>
+<template id="pane">
+<section>
+<div><img></div>
+<p><b></b> <span>Preview: the original is on its way</span><span hidden>Original</span>
+<button type="button">Approve</button></p>
+</section>
 </template>
 """
 NOTHING = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
@@ -47,10 +69,8 @@ BRACKETS = str.maketrans("<>", "\u2039\u203a")
 
 def show(place: DeltaGenerator, attempt: Attempt) -> None:
     """Show an attempt's picture as it is on the screen; the script brings the API's own bytes."""
-    picture = cast("images.Picture", attempt.result)
-    address = images.address(picture.name, "screen")
-    image = _image(address, attempt.wish.prompt, (picture.width, picture.height))
-    place.html(f'<figure class="picture">{image}</figure>')
+    address = images.address(attempt.result.name, "screen")
+    place.html(f'<figure class="picture">{_image_of(attempt, address)}</figure>')
 
 
 def show_draft(place: DeltaGenerator, draft: object) -> None:
@@ -65,25 +85,31 @@ def show_draft(place: DeltaGenerator, draft: object) -> None:
 def show_place(shared: Store, place: DeltaGenerator) -> None:
     """Hold the place of the picture to come, and say what it is there for."""
     image = _image(NOTHING, PLACE, images.size_to_come(by_key(shared), shared["pending"]))
-    waiting = ' class="waiting"' if shared["pending"] else f' data-words="{PLACE}"'
-    place.html(f"<figure{waiting}>{image}</figure>")
+    kind = "waiting" if shared["pending"] else "idle"
+    place.html(f'<figure class="{kind}" data-words="{PLACE}">{image}</figure>')
 
 
 def show_small(attempts: Sequence[Attempt]) -> None:
     """Show the attempts' thumbnails, as one element."""
-    _show_small([(one.result.name, one.wish.prompt) for one in attempts])
+    addresses = [images.address(one.result.name, "thumbnail") for one in attempts]
+    _show_small(map(_image_of, attempts, addresses))
 
 
-def _show_small(pictures: Iterable[tuple[str, str]]) -> None:
-    small = [_image(images.address(name, "thumbnail"), alt) for name, alt in pictures]
-    st.html(f'<div class="small">{"".join(small)}</div>')
+def _show_small(written: Iterable[str]) -> None:
+    st.html(f'<div class="small">{"".join(written)}</div>')
 
 
-def _image(address: str, alt: str, size: tuple[int, int] | None = None) -> str:
+def _image_of(attempt: Attempt, address: str) -> str:
+    """Return an attempt's picture as HTML, with what the viewer must know of it."""
+    picture = cast("images.Picture", attempt.result)
+    whose = f' data-attempt="{attempt.id} {attempt.number}"'
+    return _image(address, attempt.wish.prompt, (picture.width, picture.height), whose)
+
+
+def _image(address: str, alt: str, size: tuple[int, int], more: str = "") -> str:
     """Return a picture as HTML. What a person has typed has no brackets that could make a tag."""
     words = escape(alt.translate(BRACKETS))
-    shape = f' style="aspect-ratio:{size[0]}/{size[1]}"' if size else ""
-    return f'<img src="{address}" alt="{words}"{shape}>'
+    return f'<img src="{address}" alt="{words}" style="--shape:{size[0]}/{size[1]}"{more}>'
 
 
 def render_download(attempt: Attempt, *, primary: bool) -> None:
@@ -107,7 +133,7 @@ def render_facts(attempt: Attempt) -> None:
     facts = [
         f"Picture {attempt.number}",
         attempt.wish.engine.model,
-        f"{picture.width} x {picture.height}",
+        f"{picture.width} x {picture.height} {picture.extension.upper()}",
         f"{picture.seconds:.0f} s",
     ]
     if picture.cost.tokens or picture.cost.dollars:
@@ -162,7 +188,11 @@ def render_references(shared: Store) -> None:
     if shared["references"]:
         with st.container(horizontal=True, key="references", vertical_alignment="center"):
             names = [name for name, _ in shared["references"]]
-            _show_small((name, f"Your picture {number}") for number, name in enumerate(names, 1))
+            addresses = [images.address(name, "thumbnail") for name in names]
+            _show_small(
+                _image(address, f"Your picture {number}", (1, 1))
+                for number, address in enumerate(addresses, 1)
+            )
             st.button(
                 "Remove my pictures",
                 on_click=moves.drop_references,
@@ -186,7 +216,7 @@ def render_side_bar(shared: Store) -> None:
     engine = images.engine(by_key(shared))
     with st.sidebar:
         # Here, because it is on every screen.
-        st.html(SCRIPT, unsafe_allow_javascript=True)
+        st.html(VIEWER, unsafe_allow_javascript=True)
         st.subheader("Settings", anchor=False)
         render_settings(shared, engine)
         st.subheader("Engine", anchor=False)
@@ -240,8 +270,9 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 accept_new_options=free,
                 help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
             )
-    if error := images.size_error(by_key(shared)):
-        st.warning(error)
+        # At the field, and before anything is asked for.
+        if parameter.key == "size" and (error := images.size_error(by_key(shared))):
+            st.warning(error)
 
 
 def in_pixels(value: str) -> str:

@@ -19,7 +19,7 @@ THUMBNAIL = 72
 # Pixels of the longer side of what is for the screen: as large as the canvas is on a dense screen,
 # and of what is seen for a second or two; and JPEG's quality, which nobody sees at these sizes.
 SCREEN_SIDE, DRAFT_SIDE = 1024, 512
-SCREEN_QUALITY = 70
+SCREEN_QUALITY = 60
 READ = ("PNG", "JPEG", "WEBP")
 # MPO: what many phones make of a JPEG, with a preview or a depth map as a second picture.
 FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
@@ -157,7 +157,7 @@ def fit_screen(opened: Image.Image, side: int) -> bytes:
     plain = _plain(opened)
     if max(plain.size) > side:
         plain = plain.copy() if plain is opened else plain
-        plain.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=1.0)
+        plain.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=1.0)
     profile = opened.info.get("icc_profile") if opened.mode == plain.mode else None
     out = io.BytesIO()
     saved_as = "WEBP" if plain.mode == "RGBA" else "JPEG"

@@ -75,8 +75,6 @@ def mend(shared: Store) -> None:
         _write_base64(shared)
     if len(recent := _still_there(shared["recent"])) < len(shared["recent"]):
         shared["recent"] = recent
-    if shared["compared"] not in ids or shared["compared"] == shared["under_review"]:
-        shared["compared"] = ""
     shows = STAGES[shared["stage"]].shows
     if shows and by_key(shared)[shows] not in ids:
         shared["stage"] = "user_feedback" if ids else "initial_input"
@@ -86,7 +84,7 @@ def keep_widgets(shared: Store) -> None:
     """Keep what was typed: Streamlit wipes what arrives in the run that disables its widget."""
     values = by_key(shared)
     boxes = (prompt_key(shared), edit_key(shared["under_review"]))
-    for key in (*boxes, "change", "compared", "count", "api_key", *shared["settings"]):
+    for key in (*boxes, "change", "count", "api_key", *shared["settings"]):
         if key in values:
             values[key] = values[key]
 
@@ -312,8 +310,6 @@ def select(shared: Store, attempt_id: str) -> None:
     """Put an attempt under review, unless it has gone since."""
     if attempt_id not in [attempt.id for attempt in shared["attempts"]]:
         return
-    if shared["compared"] == attempt_id:
-        shared["compared"] = shared["under_review"]
     shared["under_review"] = attempt_id
     shared["pick_round"] += 1
     _write_base64(shared)
@@ -377,6 +373,8 @@ def start_over(shared: Store) -> None:
     """Return to an empty first screen; settings, costs and recent results stay."""
     kept = {attempt.id: attempt for attempt in (*shared["recent"], *shared["attempts"])}
     shared["recent"] = tuple(kept.values())[-MAX_ATTEMPTS:]
+    if shared["attempts"]:
+        shared["put_away"] = tuple(attempt.id for attempt in shared["attempts"])
     shared["stage"] = "initial_input"
     shared["prompt_round"] += 1
     drop_references(shared)
@@ -388,14 +386,14 @@ def start_over(shared: Store) -> None:
 
 @uninterrupted
 def reopen(shared: Store, attempt_id: str) -> None:
-    """Put one of the recent results among the attempts, under review."""
-    found = [attempt for attempt in shared["recent"] if attempt.id == attempt_id]
-    there = [attempt.id for attempt in shared["attempts"]]
-    if not found:
+    """Put one of the recent results under review, with all that was put away together with it."""
+    together = shared["put_away"] if attempt_id in shared["put_away"] else (attempt_id,)
+    found = {attempt.id: attempt for attempt in shared["recent"] if attempt.id in together}
+    if attempt_id not in found:
         return
     clear_error(shared)
-    if attempt_id not in there:
-        shared["attempts"] = _bounded(shared, (*shared["attempts"], *found))
+    attempts = {attempt.id: attempt for attempt in shared["attempts"]} | found
+    shared["attempts"] = _bounded(shared, tuple(attempts.values()), attempt_id)
     select(shared, attempt_id)
     shared["decision"] = "reopen"
 
@@ -535,9 +533,12 @@ def _still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     return tuple(one for one in attempts if blobs.get(one.result.name) is not None)
 
 
-def _bounded(shared: Store, attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """Drop the oldest where there are too many, but neither result nor what is under review."""
-    pinned = {shared["approved"], shared["under_review"], attempts[-1].id}
+def _bounded(shared: Store, attempts: tuple[Attempt, ...], wanted: str = "") -> tuple[Attempt, ...]:
+    """Drop the oldest where there are too many, but not the result, nor what is under review.
+
+    `wanted` is the id of one more that stays.
+    """
+    pinned = {shared["approved"], shared["under_review"], wanted, attempts[-1].id}
     while len(attempts) > MAX_ATTEMPTS:
         oldest = next(index for index, one in enumerate(attempts) if one.id not in pinned)
         attempts = attempts[:oldest] + attempts[oldest + 1 :]

@@ -53,11 +53,11 @@ class Store(TypedDict):
     under_review: str
     approved: str
     unseen: tuple[str, ...]
-    compared: str
     pick_round: int
     generated_image: str
     final_result: str
     recent: tuple[Attempt, ...]
+    put_away: tuple[str, ...]
     costs: Mapping[str, Cost]
     api_key: str
     owner: str
@@ -85,11 +85,11 @@ DEFAULTS: Store = {
     "under_review": "",
     "approved": "",
     "unseen": (),
-    "compared": "",
     "pick_round": 0,
     "generated_image": "",
     "final_result": "",
     "recent": (),
+    "put_away": (),
     "costs": {},
     "api_key": "",
     "owner": "",
@@ -103,6 +103,7 @@ NOT_REMEMBERED = frozenset(
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",
+    "put_away",
     "click_id",
     "prompt_round",
     "pick_round",

@@ -1,0 +1,47 @@
+// What the page does beyond Streamlit's own keys: the cursor stands in the prompt, figures pick an
+// attempt by its number, of two figures too, and the mouse reads what an attempt is.
+
+// Milliseconds in which a second figure belongs to the first.
+const TOGETHER = 800;
+
+// Milliseconds in which a page that loads still waits for its prompt box.
+const LOADING = 5000;
+
+let typed = "";
+let last = 0;
+
+function attempts() {
+  return [...document.querySelectorAll(".st-key-strip [role=radio]")];
+}
+
+document.addEventListener("keydown", (event) => {
+  const { key, target, ctrlKey, metaKey, altKey } = event;
+  const elsewhere = "input, textarea, dialog, [contenteditable], [role=listbox]";
+  if (!/^\d$/.test(key) || ctrlKey || metaKey || altKey || target.closest(elsewhere)) {
+    return;
+  }
+  const numbers = attempts().map((one) => `${parseInt(one.textContent, 10)}`);
+  const begun = event.timeStamp - last < TOGETHER ? typed + key : key;
+  typed = numbers.some((number) => number.startsWith(begun)) ? begun : key;
+  last = event.timeStamp;
+  attempts()[numbers.indexOf(typed)]?.click();
+});
+
+document.addEventListener("mouseover", ({ target }) => {
+  const one = target.closest?.(".st-key-strip [role=radio]");
+  if (one) {
+    one.title = document.querySelectorAll(".st-key-strip img")[attempts().indexOf(one)]?.alt ?? "";
+  }
+});
+
+// Where a finger types, its keyboard would come up and hide the page.
+if (matchMedia("(hover: hover)").matches) {
+  focusPrompt();
+}
+
+async function focusPrompt() {
+  while (performance.now() < LOADING && document.activeElement === document.body) {
+    document.querySelector("[class*=st-key-prompt-] textarea:enabled")?.focus();
+    await new Promise(requestAnimationFrame);
+  }
+}

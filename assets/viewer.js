@@ -1,0 +1,367 @@
+// Looks closer at pictures: one in the whole window, or two or four, moved and zoomed as one. What
+// it shows comes from the strip, and what it decides goes through the page's own buttons.
+
+const FARTHEST = 16;
+// Pixels that a finger may move in a tap, and must move in a swipe.
+const TAP = 5;
+const SWIPE = 40;
+// Milliseconds in which a second figure belongs to the first.
+const TOGETHER = 800;
+
+const dialog = copyOf("viewer");
+const panes = dialog.querySelector("main");
+document.body.append(dialog);
+
+// How many are shown, which is chosen and which is beside it, whether two share a place; how many
+// times larger than it fits, and which point of the picture (0 to 1) is in the middle.
+const view = { count: 1, chosen: "", beside: "", flipped: false, zoom: 1, x: 0.5, y: 0.5 };
+const fingers = new Map();
+let moved = 0;
+let typed = { text: "", at: 0 };
+
+const ACTIONS = {
+  1: () => set({ count: 1, flipped: false }),
+  2: () => set({ count: 2, flipped: false }),
+  4: () => set({ count: 4, flipped: false }),
+  f: flip,
+  z: () => zoomTo(view.zoom > 1 ? 1 : wholeSize()),
+  "+": () => zoomTo(view.zoom * 1.5),
+  "-": () => zoomTo(view.zoom / 1.5),
+  a: () => approve(view.chosen),
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  Escape: () => dialog.close(),
+};
+
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-look]");
+  if (button || target.matches("figure.picture > img")) {
+    open(Number(button?.dataset.look ?? 1));
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  const count = { z: 1, c: 2, v: 4 }[event.key?.toLowerCase()];
+  const elsewhere = "input, textarea, [contenteditable], [role=listbox]";
+  if (count && !isModified(event) && !event.target.closest(elsewhere)) {
+    open(count);
+  }
+});
+
+// Without this a finger could choose among attempts in the strip alone.
+let start;
+document.addEventListener("touchstart", ({ target, touches: [{ clientX, clientY }] }) => {
+  start = target.closest("figure.picture") && [clientX, clientY];
+});
+document.addEventListener("touchend", ({ changedTouches: [{ clientX, clientY }] }) => {
+  const [across, down] = start ? [clientX - start[0], clientY - start[1]] : [0, 0];
+  if (Math.abs(across) > Math.max(SWIPE, 2 * Math.abs(down))) {
+    const pictures = all();
+    const here = pictures.findIndex(({ id }) => id === underReview());
+    select(pictures.at((here + (across < 0 ? 1 : -1)) % pictures.length)?.id);
+  }
+});
+
+dialog.addEventListener("click", ({ target }) => {
+  const button = target.closest("button");
+  if (button?.dataset.key) {
+    ACTIONS[button.dataset.key]();
+  } else if (button) {
+    approve(button.closest("section").dataset.id);
+  }
+});
+
+dialog.addEventListener("keydown", (event) => {
+  // The keys of the page's buttons are none while it is covered.
+  event.stopPropagation();
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (isModified(event)) {
+    return;
+  }
+  if (/^\d$/.test(key)) {
+    chooseByNumber(key, event.timeStamp);
+  } else if (ACTIONS[key]) {
+    event.preventDefault();
+    ACTIONS[key]();
+  }
+});
+
+dialog.addEventListener("close", () => {
+  show([]);
+  select(view.chosen);
+});
+
+panes.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  zoomTo(view.zoom * Math.exp(-event.deltaY / 300), event);
+}, { passive: false });
+
+panes.addEventListener("pointerdown", (event) => {
+  if (event.target.closest("button")) {
+    return;
+  }
+  if (!fingers.size) {
+    moved = 0;
+  }
+  fingers.set(event.pointerId, event);
+  panes.setPointerCapture(event.pointerId);
+});
+
+panes.addEventListener("pointermove", (event) => {
+  const before = fingers.get(event.pointerId);
+  if (!before) {
+    return;
+  }
+  const apart = distance();
+  fingers.set(event.pointerId, event);
+  moved += Math.hypot(event.clientX - before.clientX, event.clientY - before.clientY);
+  const { width, height } = sizeOf(panes.querySelector(".chosen"));
+  view.x -= (event.clientX - before.clientX) / width / fingers.size;
+  view.y -= (event.clientY - before.clientY) / height / fingers.size;
+  zoomTo(apart ? (view.zoom * distance()) / apart : view.zoom);
+});
+
+for (const end of ["pointerup", "pointercancel"]) {
+  panes.addEventListener(end, (event) => {
+    if (fingers.delete(event.pointerId) && end === "pointerup" && moved < TAP && !fingers.size) {
+      tap(event);
+    }
+  });
+}
+
+window.addEventListener("resize", () => dialog.open && place());
+
+function all() {
+  const strip = document.querySelectorAll(".st-key-strip img");
+  const images = strip.length ? strip : document.querySelectorAll("figure.picture > img");
+  return [...images].map((image) => {
+    const [id, number] = image.dataset.attempt.split(" ");
+    const [width, height] = image.style.getPropertyValue("--shape").split("/").map(Number);
+    const address = image.src.replace(/\/(thumbnail|screen)$/, "");
+    return { id, number, width, height, address, alt: image.alt };
+  });
+}
+
+function underReview() {
+  return document.querySelector("figure.picture > img")?.dataset.attempt.split(" ")[0];
+}
+
+function open(count) {
+  const chosen = underReview();
+  if (!chosen || dialog.open) {
+    return;
+  }
+  dialog.classList.toggle("alone", all().length < 2);
+  dialog.showModal();
+  set({ count, chosen, beside: "", flipped: false, zoom: 1, x: 0.5, y: 0.5 });
+  panes.focus();
+}
+
+function set(changes) {
+  Object.assign(view, changes);
+  const before = new Map([...panes.children].map((pane) => [pane.dataset.id, pane]));
+  const now = shown().map((picture) => before.get(picture.id) ?? build(picture));
+  if (!now.some((pane) => pane.dataset.id === view.chosen)) {
+    // It has gone from the page meanwhile.
+    dialog.close();
+    return;
+  }
+  if (now.length !== before.size || now.some((pane, index) => pane !== panes.children[index])) {
+    show(now);
+  }
+  for (const pane of now) {
+    pane.classList.toggle("chosen", pane.dataset.id === view.chosen);
+  }
+  panes.dataset.count = view.flipped ? 1 : now.length;
+  panes.classList.toggle("flipped", view.flipped);
+  for (const button of dialog.querySelectorAll("[data-key]")) {
+    button.ariaPressed = String(button.dataset.key === (view.flipped ? "f" : `${view.count}`));
+  }
+  place();
+}
+
+function show(now) {
+  for (const pane of panes.children) {
+    if (!now.includes(pane)) {
+      // Wanted no more, and must not take the line from what is.
+      pane.original.src = "";
+    }
+  }
+  panes.replaceChildren(...now);
+}
+
+function shown() {
+  const pictures = all();
+  const here = pictures.findIndex(({ id }) => id === view.chosen);
+  if (view.count === 4) {
+    const first = here - (here % 4);
+    return pictures.slice(first, first + 4);
+  }
+  const beside = pictures.findIndex(({ id }) => id === view.beside && id !== view.chosen);
+  const other = beside < 0 ? (here || 2) - 1 : beside;
+  view.beside = pictures[other]?.id ?? "";
+  return pictures.filter((_, index) => index === here || (view.count === 2 && index === other));
+}
+
+function build({ id, number, width, height, address, alt }) {
+  const pane = copyOf("pane");
+  const image = pane.querySelector("img");
+  pane.dataset.id = id;
+  Object.assign(image.style, { width: `${width}px`, height: `${height}px` });
+  Object.assign(image, { alt, draggable: false, src: `${address}/screen` });
+  pane.querySelector("b").textContent = number;
+  pane.querySelector("button").ariaLabel = `Approve picture ${number}`;
+  pane.querySelector("button").hidden = !document.querySelector("[class*=st-key-Approve-]");
+  bring(pane, address);
+  return pane;
+}
+
+async function bring(pane, address) {
+  const original = new Image();
+  pane.original = original;
+  original.src = address;
+  await original.decode().catch(() => {});
+  if (original.naturalWidth) {
+    pane.querySelector("img").src = original.src;
+    for (const words of pane.querySelectorAll("span")) {
+      words.hidden = !words.hidden;
+    }
+  }
+}
+
+function step(by) {
+  const pictures = all();
+  const here = pictures.findIndex(({ id }) => id === view.chosen);
+  choose(pictures.at((here + by) % pictures.length).id);
+}
+
+function choose(id) {
+  // Of two that stand beside each other the one that was chosen makes room.
+  const stays = view.count === 2 && id !== view.beside ? view.beside : view.chosen;
+  set({ beside: stays, chosen: id });
+}
+
+function chooseByNumber(key, at) {
+  const pictures = all();
+  const begun = at - typed.at < TOGETHER ? typed.text + key : key;
+  typed = { text: pictures.some(({ number }) => number.startsWith(begun)) ? begun : key, at };
+  const found = pictures.find(({ number }) => number === typed.text);
+  if (found) {
+    choose(found.id);
+  }
+}
+
+function flip() {
+  if (view.flipped) {
+    set({ chosen: view.beside, beside: view.chosen });
+  } else if (all().length > 1) {
+    set({ count: 2, flipped: true });
+  }
+}
+
+function tap(event) {
+  const pane = paneAt(event);
+  if (!pane) {
+    return;
+  }
+  if (pane.dataset.id !== view.chosen) {
+    set({ chosen: pane.dataset.id, beside: view.chosen });
+  } else {
+    zoomTo(view.zoom > 1 ? 1 : wholeSize(), event);
+  }
+}
+
+// How many times larger than it fits a picture is at one pixel for each of its own.
+function wholeSize() {
+  const { fit } = sizeOf(panes.querySelector(".chosen"));
+  return fit < 0.9 ? 1 / fit : 2;
+}
+
+// Zoom, and leave what is under the pointer where it is.
+function zoomTo(zoom, pointer) {
+  const pane = (pointer && paneAt(pointer)) ?? panes.querySelector(".chosen");
+  const { left, top } = pane.firstElementChild.getBoundingClientRect();
+  const before = sizeOf(pane);
+  view.zoom = Math.min(FARTHEST, Math.max(1, zoom));
+  if (pointer) {
+    const after = sizeOf(pane);
+    const [x, y] = [pointer.clientX - left, pointer.clientY - top];
+    view.x += (x - before.roomX / 2) * (1 / before.width - 1 / after.width);
+    view.y += (y - before.roomY / 2) * (1 / before.height - 1 / after.height);
+  }
+  place();
+}
+
+function sizeOf(pane) {
+  const { clientWidth: roomX, clientHeight: roomY } = pane.firstElementChild;
+  const { width, height } = pane.querySelector("img").style;
+  const fit = Math.min(roomX / parseFloat(width), roomY / parseFloat(height));
+  const scale = fit * view.zoom;
+  return { roomX, roomY, fit, scale, width: parseFloat(width) * scale, height: parseFloat(height) * scale };
+}
+
+function place() {
+  for (const pane of panes.children) {
+    const { roomX, roomY, scale, width, height } = sizeOf(pane);
+    const [x, y] = [within(view.x, roomX / width / 2), within(view.y, roomY / height / 2)];
+    const [left, top] = [roomX / 2 - x * width, roomY / 2 - y * height];
+    if (pane.matches(".chosen")) {
+      Object.assign(view, { x, y });
+    }
+    pane.querySelector("img").style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+  }
+  dialog.classList.toggle("zoomed", view.zoom > 1);
+}
+
+// The middle of a picture that is larger than its room stays so far from its edges.
+function within(middle, edge) {
+  return edge >= 0.5 ? 0.5 : Math.min(1 - edge, Math.max(edge, middle));
+}
+
+function distance() {
+  const [one, other] = fingers.values();
+  return other ? Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) : 0;
+}
+
+function paneAt({ clientX, clientY }) {
+  return document.elementsFromPoint(clientX, clientY).find((one) => one.matches("main > section"));
+}
+
+function isModified({ ctrlKey, metaKey, altKey }) {
+  return ctrlKey || metaKey || altKey;
+}
+
+function select(id) {
+  const index = all().findIndex((picture) => picture.id === id);
+  const radio = document.querySelectorAll(".st-key-strip [role=radio]")[index];
+  if (radio?.ariaChecked === "false") {
+    radio.click();
+  }
+}
+
+async function approve(id) {
+  const pane = [...panes.children].find((one) => one.dataset.id === id);
+  if (pane.querySelector("button").hidden) {
+    return;
+  }
+  view.chosen = id;
+  dialog.close();
+  // The page's own button for this attempt comes once the page shows it.
+  for (const until = performance.now() + 10_000; performance.now() < until; ) {
+    const button = document.querySelector(`${approval(id)}:enabled`);
+    if (button) {
+      button.click();
+      return;
+    }
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+// The page's button that approves an attempt.
+function approval(id) {
+  return `.st-key-Approve-${CSS.escape(id)} button`;
+}
+
+function copyOf(name) {
+  return document.getElementById(name).content.firstElementChild.cloneNode(true);
+}

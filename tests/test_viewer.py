@@ -1,0 +1,257 @@
+"""Looking closer: one picture in the whole window, or two or four beside each other."""
+
+import base64
+
+import pytest
+from playwright.sync_api import FloatRect, Locator, Page, expect
+
+from tests.conftest import RunningApp
+from tests.images_server import ImagesServer, picture, plain
+from tests.studio import (
+    button,
+    expect_original,
+    expect_screen,
+    expect_settled,
+    facts,
+    open_app,
+    picture_of,
+    shown_bytes,
+    to_review,
+)
+
+SIZE = (1600, 1200)
+
+
+def viewer(page: Page) -> Locator:
+    return page.get_by_role("dialog", name="Look closer")
+
+
+def panes(page: Page) -> Locator:
+    return viewer(page).locator("section:visible")
+
+
+def chosen(page: Page) -> Locator:
+    """The number of the picture that a key would approve."""
+    return viewer(page).locator("section.chosen b")
+
+
+def to_attempts(page: Page, app: RunningApp, server: ImagesServer, count: int) -> None:
+    server.script(*[plain(picture(f"attempt {number}", SIZE)) for number in range(1, count + 1)])
+    to_review(page, app)
+    for number in range(2, count + 1):
+        button(page, "Regenerate").click()
+        expect(facts(page)).to_contain_text(f"Picture {number} ·")
+        expect_settled(page)
+
+
+def box_of(place: Locator) -> FloatRect:
+    box = place.bounding_box()
+    assert box
+    return box
+
+
+def width_of(page: Page, pane: int = 0) -> float:
+    """How wide a picture is on the screen, in pixels, also where it is cut."""
+    return float(
+        panes(page).nth(pane).locator("img").evaluate("i => i.getBoundingClientRect().width")
+    )
+
+
+@pytest.mark.parametrize("way", ["click", "key", "button"])
+def test_a_picture_fills_the_window_and_then_is_as_large_as_it_is(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, way: str
+) -> None:
+    to_attempts(page, api_app, images_server, 1)
+    expect_original(page)
+    if way == "click":
+        picture_of(page).click()
+    elif way == "key":
+        page.keyboard.press("z")
+    else:
+        picture_of(page).hover()
+        button(page, "Full size").click()
+    expect(panes(page)).to_have_count(1)
+    expect(viewer(page)).to_contain_text("Original")
+    expect(panes(page).locator("img")).to_have_js_property("naturalWidth", 1600)
+    fits = width_of(page)
+    assert 0.75 * 768 < fits * 3 / 4 <= 768
+    page.keyboard.press("z")
+    assert width_of(page) == pytest.approx(1600)
+    page.keyboard.press("z")
+    assert width_of(page) == pytest.approx(fits)
+    for other in ("g", "d"):
+        page.keyboard.press(other)
+    page.keyboard.press("Escape")
+    expect(viewer(page)).to_be_hidden()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    assert len(images_server.calls) == 1
+
+
+def test_what_is_under_the_mouse_stays_there_while_it_grows(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 1)
+    page.keyboard.press("z")
+    image = panes(page).locator("img")
+    before = box_of(image)
+    # A quarter from the left and from the top of the picture.
+    x, y = before["x"] + before["width"] / 4, before["y"] + before["height"] / 4
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -300)
+    after = box_of(image)
+    assert after["width"] == pytest.approx(2.718 * before["width"], rel=0.01)
+    assert (x - after["x"]) / after["width"] == pytest.approx(0.25, abs=0.002)
+    assert (y - after["y"]) / after["height"] == pytest.approx(0.25, abs=0.002)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40)
+    page.mouse.up()
+    moved = box_of(image)
+    assert moved["x"] - after["x"] == pytest.approx(60, abs=1)
+    assert moved["y"] - after["y"] == pytest.approx(40, abs=1)
+
+
+def test_two_are_compared_in_the_whole_window_and_move_as_one(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.set_viewport_size({"width": 1366, "height": 768})
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("c")
+    expect(panes(page)).to_have_count(2)
+    left, right = (box_of(panes(page).nth(index)) for index in (0, 1))
+    assert left["width"] >= 560
+    assert left["width"] == pytest.approx(right["width"], abs=1)
+    assert left["x"] + left["width"] <= right["x"]
+    expect(chosen(page)).to_have_text("2")
+    page.mouse.move(left["x"] + 100, left["y"] + 100)
+    page.mouse.wheel(0, -200)
+    assert width_of(page, 0) == pytest.approx(width_of(page, 1), abs=1)
+    styles = [panes(page).nth(index).locator("img").get_attribute("style") for index in (0, 1)]
+    assert styles[0] == styles[1]
+    page.keyboard.press("f")
+    expect(panes(page)).to_have_count(1)
+    place = box_of(panes(page))
+    expect(chosen(page)).to_have_text("2")
+    page.keyboard.press("f")
+    expect(chosen(page)).to_have_text("1")
+    expect(panes(page)).to_have_count(1)
+    assert box_of(panes(page)) == place
+
+
+def test_on_a_phone_two_are_one_above_the_other(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    to_attempts(page, api_app, images_server, 2)
+    picture_of(page).hover()
+    button(page, "Compare").click()
+    expect(panes(page)).to_have_count(2)
+    upper, lower = (box_of(panes(page).nth(index)) for index in (0, 1))
+    assert upper["x"] == lower["x"]
+    assert upper["y"] + upper["height"] <= lower["y"]
+    assert lower["y"] + lower["height"] <= 844
+    for pane in (0, 1):
+        assert width_of(page, pane) >= 360
+
+
+def test_either_of_two_is_approved_where_they_are_compared(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("c")
+    button(page, "Approve picture 1").click()
+    expect_screen(page, "3. Final Result")
+    assert shown_bytes(page) == base64.b64decode(picture("attempt 1", SIZE))
+
+
+def test_of_four_one_is_picked_by_its_number_and_approved_by_a_key(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 5)
+    page.keyboard.press("v")
+    expect(panes(page)).to_have_count(1)
+    expect(chosen(page)).to_have_text("5")
+    page.keyboard.press("3")
+    expect(panes(page)).to_have_count(4)
+    expect(chosen(page)).to_have_text("3")
+    page.keyboard.press("a")
+    expect_screen(page, "3. Final Result")
+    assert shown_bytes(page) == base64.b64decode(picture("attempt 3", SIZE))
+
+
+def test_what_was_looked_at_last_is_under_review_after_it(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 3)
+    page.keyboard.press("z")
+    page.keyboard.press("ArrowLeft")
+    expect(chosen(page)).to_have_text("2")
+    page.keyboard.press("Escape")
+    expect(facts(page)).to_contain_text("Picture 2 ·")
+
+
+def test_an_original_that_is_wanted_no_more_leaves_the_line(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.reload()
+    expect_original(page)
+    expect_settled(page)
+    page.route("**/pictures/*", lambda route: None)
+    with page.expect_request("**/pictures/*") as first:
+        page.keyboard.press("z")
+    with page.expect_event("requestfailed") as left:
+        page.keyboard.press("ArrowLeft")
+    assert left.value.url == first.value.url
+    expect(chosen(page)).to_have_text("1")
+
+
+def test_the_result_is_looked_at_without_a_way_to_approve_it_again(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect_settled(page)
+    picture_of(page).click()
+    expect(panes(page)).to_have_count(1)
+    expect(viewer(page).get_by_role("button")).to_have_text(["Zoom", "Close"])
+    page.keyboard.press("a")
+    button(page, "Close").click()
+    expect(viewer(page)).to_be_hidden()
+    expect_screen(page, "3. Final Result")
+
+
+def test_a_finger_swipes_through_the_attempts(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 3)
+    for across, number in ((120, 2), (120, 1), (-120, 2)):
+        picture_of(page).evaluate(
+            """(image, across) => {
+                const send = (type, clientX) => {
+                    const touch = new Touch({identifier: 1, target: image, clientX, clientY: 200});
+                    const touches = type === "touchstart" ? [touch] : [];
+                    image.dispatchEvent(new TouchEvent(type, {
+                        bubbles: true, touches, changedTouches: [touch],
+                    }));
+                };
+                send("touchstart", 300);
+                send("touchend", 300 + across);
+            }""",
+            across,
+        )
+        expect(facts(page)).to_contain_text(f"Picture {number} ·")
+        expect_settled(page)
+
+
+def test_a_letter_in_a_box_opens_nothing(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    page.keyboard.press("z")
+    expect(viewer(page)).to_be_hidden()
+    to_attempts(page, api_app, images_server, 2)
+    page.get_by_role("textbox", name="Edit the prompt").press_sequentially("czv1")
+    expect(viewer(page)).to_be_hidden()
+    expect(facts(page)).to_contain_text("Picture 2 ·")

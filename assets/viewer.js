@@ -56,9 +56,7 @@ document.addEventListener("touchstart", ({ target, touches: [{ clientX, clientY 
 document.addEventListener("touchend", ({ changedTouches: [{ clientX, clientY }] }) => {
   const [across, down] = start ? [clientX - start[0], clientY - start[1]] : [0, 0];
   if (Math.abs(across) > Math.max(SWIPE, 2 * Math.abs(down))) {
-    const pictures = all();
-    const here = pictures.findIndex(({ id }) => id === underReview());
-    select(pictures.at((here + (across < 0 ? 1 : -1)) % pictures.length)?.id);
+    select(neighbour(underReview(), across < 0 ? 1 : -1));
   }
 });
 
@@ -142,6 +140,16 @@ function all() {
   });
 }
 
+function indexOf(id) {
+  return all().findIndex((picture) => picture.id === id);
+}
+
+// After the last comes the first.
+function neighbour(id, by) {
+  const pictures = all();
+  return pictures.at((indexOf(id) + by) % pictures.length)?.id;
+}
+
 function underReview() {
   return document.querySelector("figure.picture > img")?.dataset.attempt.split(" ")[0];
 }
@@ -192,7 +200,7 @@ function show(now) {
 
 function shown() {
   const pictures = all();
-  const here = pictures.findIndex(({ id }) => id === view.chosen);
+  const here = indexOf(view.chosen);
   if (view.count === 4) {
     const first = here - (here % 4);
     return pictures.slice(first, first + 4);
@@ -230,9 +238,7 @@ async function bring(pane, address) {
 }
 
 function step(by) {
-  const pictures = all();
-  const here = pictures.findIndex(({ id }) => id === view.chosen);
-  choose(pictures.at((here + by) % pictures.length).id);
+  choose(neighbour(view.chosen, by));
 }
 
 function choose(id) {
@@ -332,8 +338,7 @@ function isModified({ ctrlKey, metaKey, altKey }) {
 }
 
 function select(id) {
-  const index = all().findIndex((picture) => picture.id === id);
-  const radio = document.querySelectorAll(".st-key-strip [role=radio]")[index];
+  const radio = document.querySelectorAll(".st-key-strip [role=radio]")[indexOf(id)];
   if (radio?.ariaChecked === "false") {
     radio.click();
   }

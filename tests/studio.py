@@ -4,7 +4,7 @@ import re
 import time
 from weakref import WeakKeyDictionary
 
-from playwright.sync_api import Locator, Page, WebSocket, expect
+from playwright.sync_api import FloatRect, Locator, Page, WebSocket, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -137,3 +137,20 @@ def to_review(page: Page, app: RunningApp, prompt: str = "a fox") -> None:
     generate(page, prompt)
     expect_screen(page, "2. Review Generated Image")
     expect_settled(page)
+
+
+def expect_selected(page: Page, number: int) -> None:
+    expect(facts(page)).to_contain_text(f"Picture {number} ·")
+
+
+def regenerate(page: Page, number: int) -> None:
+    """Ask for another attempt, and wait until it is there and is this number."""
+    button(page, "Regenerate").click()
+    expect_selected(page, number)
+    expect_settled(page)
+
+
+def box_of(locator: Locator) -> FloatRect:
+    box = locator.bounding_box()
+    assert box
+    return box

@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import RunningApp
 from tests.images_server import (
@@ -18,29 +18,22 @@ from tests.images_server import (
     plain,
 )
 from tests.studio import (
+    box_of,
     button,
     choose,
+    edit_box,
     expect_prompt,
     expect_screen,
+    expect_selected,
     expect_settled,
-    facts,
     generate,
     open_app,
     picture_of,
     prompt_box,
+    regenerate,
     send_by_key,
     to_review,
 )
-
-
-def regenerate(page: Page, number: int) -> None:
-    button(page, "Regenerate").click()
-    expect_selected(page, number)
-    expect_settled(page)
-
-
-def expect_selected(page: Page, number: int) -> None:
-    expect(facts(page)).to_contain_text(f"Picture {number} ·")
 
 
 def thumbnails(page: Page) -> Locator:
@@ -89,7 +82,7 @@ def test_a_reload_keeps_strip_selection_and_prompts(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     to_review(page, api_app, "a fox")
-    page.get_by_role("textbox", name="Edit the prompt").fill("an owl")
+    edit_box(page).fill("an owl")
     button(page, "Generate Image").click()
     expect_selected(page, 2)
     expect_settled(page)
@@ -273,7 +266,7 @@ def test_no_key_decides_while_typing(
 ) -> None:
     to_review(page, api_app)
     regenerate(page, 2)
-    box = page.get_by_role("textbox", name="Edit the prompt")
+    box = edit_box(page)
     box.click()
     page.keyboard.type(" a big green dragon 1 b")
     box.press("ArrowLeft")
@@ -314,12 +307,6 @@ def test_start_over_is_undone_from_the_recent_pictures_of_this_browser(
     expect_screen(page, "1. Generate Image")
     expect_settled(page)
     expect(recent).to_have_count(0)
-
-
-def box_of(locator: Locator) -> FloatRect:
-    box = locator.bounding_box()
-    assert box
-    return box
 
 
 def bottom(locator: Locator) -> float:

@@ -3,18 +3,21 @@
 import base64
 
 import pytest
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import RunningApp
 from tests.images_server import ImagesServer, picture, plain
 from tests.studio import (
+    box_of,
     button,
+    edit_box,
     expect_original,
     expect_screen,
+    expect_selected,
     expect_settled,
-    facts,
     open_app,
     picture_of,
+    regenerate,
     shown_bytes,
     to_review,
 )
@@ -39,15 +42,7 @@ def to_attempts(page: Page, app: RunningApp, server: ImagesServer, count: int) -
     server.script(*[plain(picture(f"attempt {number}", SIZE)) for number in range(1, count + 1)])
     to_review(page, app)
     for number in range(2, count + 1):
-        button(page, "Regenerate").click()
-        expect(facts(page)).to_contain_text(f"Picture {number} ·")
-        expect_settled(page)
-
-
-def box_of(place: Locator) -> FloatRect:
-    box = place.bounding_box()
-    assert box
-    return box
+        regenerate(page, number)
 
 
 def width_of(page: Page, pane: int = 0) -> float:
@@ -187,7 +182,7 @@ def test_what_was_looked_at_last_is_under_review_after_it(
     page.keyboard.press("ArrowLeft")
     expect(chosen(page)).to_have_text("2")
     page.keyboard.press("Escape")
-    expect(facts(page)).to_contain_text("Picture 2 ·")
+    expect_selected(page, 2)
 
 
 def test_an_original_that_is_wanted_no_more_leaves_the_line(
@@ -241,7 +236,7 @@ def test_a_finger_swipes_through_the_attempts(
             }""",
             across,
         )
-        expect(facts(page)).to_contain_text(f"Picture {number} ·")
+        expect_selected(page, number)
         expect_settled(page)
 
 
@@ -252,6 +247,6 @@ def test_a_letter_in_a_box_opens_nothing(
     page.keyboard.press("z")
     expect(viewer(page)).to_be_hidden()
     to_attempts(page, api_app, images_server, 2)
-    page.get_by_role("textbox", name="Edit the prompt").press_sequentially("czv1")
+    edit_box(page).press_sequentially("czv1")
     expect(viewer(page)).to_be_hidden()
-    expect(facts(page)).to_contain_text("Picture 2 ·")
+    expect_selected(page, 2)

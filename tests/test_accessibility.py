@@ -2,12 +2,13 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.conftest import RunningApp
 from tests.images_server import ImagesServer
 from tests.states import BACKGROUNDS, STATES, WINDOWS, state_of
-from tests.studio import expect_settled, picture_of
+from tests.studio import button, expect_settled, picture_of
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -20,6 +21,39 @@ def test_axe_finds_nothing_in_either_theme(
             expect(page.get_by_test_id("stApp")).to_have_css("background-color", background)
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
+
+
+def test_words_stay_readable_while_a_busy_server_takes_its_time(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    held: list[bytes | str] = []
+    holding = False
+
+    def hold_what_is_shown(message: bytes | str) -> None:
+        kind = ForwardMsg.FromString(message).WhichOneof("type") if holding else ""
+        if held or kind in ("delta", "ref_hash"):
+            held.append(message)
+        else:
+            route.send(message)
+
+    def watch(socket: WebSocketRoute) -> None:
+        nonlocal route
+        route = socket
+        socket.connect_to_server().on_message(hold_what_is_shown)
+
+    route: WebSocketRoute
+    page.route_web_socket("**/_stcore/stream", watch)
+    page.emulate_media(reduced_motion="reduce")
+    with state_of("review", page, api_app, images_server):
+        holding = True
+        page.get_by_role("tab", name="Change this picture").click()
+        expect(page.locator("[data-stale=true]").filter(visible=True).first).to_be_visible()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        holding = False
+        while held:
+            route.send(held.pop(0))
+        expect(button(page, "Change Picture")).to_be_visible()
 
 
 @pytest.mark.parametrize("state", ["empty", "review-error", "comparison", "many-attempts", "final"])

@@ -45,3 +45,22 @@ async function focusPrompt() {
     await new Promise(requestAnimationFrame);
   }
 }
+
+// A list that has been chosen from would take the page's keys for its own.
+document.addEventListener("pointerup", ({ target }) => target.closest("[role=option]") && leaveList(), true);
+document.addEventListener("keydown", ({ key, target }) => {
+  if (key === "Enter" && target.matches("[role=combobox][aria-expanded=true]")) {
+    leaveList();
+  }
+}, true);
+
+async function leaveList() {
+  const list = document.activeElement;
+  while (list.ariaExpanded === "true") {
+    await new Promise(requestAnimationFrame);
+  }
+  // Around it, so that Tab goes on from there.
+  const around = list.closest(".stSelectbox");
+  around.tabIndex = -1;
+  around.focus();
+}

@@ -11,12 +11,10 @@ from utils.review.store import Store
 def render(shared: Store) -> parts.WaitView | None:
     """Show the prompt box, and the place of the result to come."""
     waiting = bool(shared["pending"])
-    canvas, side = parts.render_canvas("canvas" if waiting else "canvas-idle")
-    page.show_place(shared, canvas)
-    with side:
-        # Empty, so that what follows has the same place here and on the review screen.
-        st.container(horizontal=True, gap="xsmall", key="decision")
-        view = parts.render_wait(shared, canvas)
+    room = parts.render_room("canvas" if waiting else "canvas-idle")
+    page.show_place(shared, room.canvas)
+    with room.side:
+        view = parts.render_wait(shared, room.canvas)
         parts.render_prompt_box(
             shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
         )

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -107,10 +107,24 @@ def render_steps(shared: Store) -> None:
     st.html(script_tag("keys.js"), unsafe_allow_javascript=True)
 
 
-def render_canvas(key: str = "canvas") -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Return the place of the result, and the room beside it."""
-    place, side = st.columns([11, 9], gap="medium")
-    return place.container(key=key).empty(), side
+class Room(NamedTuple):
+    """The places of a screen, the same on each, so that nothing moves from one to the next.
+
+    What is decided stands beside the result, at the top; `foot` ends what is below it.
+    """
+
+    canvas: DeltaGenerator
+    decision: DeltaGenerator
+    side: DeltaGenerator
+    foot: DeltaGenerator
+
+
+def render_room(key: str = "canvas") -> Room:
+    """Return the places of a screen; `key` is that of the result's."""
+    place, beside = st.columns([11, 9], gap="medium")
+    with beside:
+        decision = st.container(horizontal=True, gap="xsmall", key="decision")
+        return Room(place.container(key=key).empty(), decision, st.container(), st.container())
 
 
 def render_prompt_box(
@@ -140,8 +154,8 @@ def render_ask(
     # Empty places, so that the button stays where it is, and is not built anew.
     along, estimate = st.empty(), st.empty()
     if shared["references"]:
-        names = ", ".join(name for _, name in shared["references"])
-        along.text(f"Goes along: {names}")
+        with along.container():
+            page.render_along(shared)
     page.show_estimate(shared, estimate)
     click_button(shared, label, move, primary=primary, shortcut=shortcut)
 
@@ -168,6 +182,11 @@ def click_button(
         args=(shared, move, shared["click_id"]),
         disabled=bool(shared["pending"]),
     )
+
+
+def render_start_over(shared: Store) -> None:
+    """Offer a new beginning; all that is there stays among the recent."""
+    st.button("Start Over", on_click=moves.decide, args=(shared, "start over"))
 
 
 def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView | None:

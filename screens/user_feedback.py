@@ -17,11 +17,11 @@ FIRST_LOOK = 0.15
 def render(shared: Store) -> parts.WaitView | None:
     """Show what is under review, what can be done with it, and all other attempts."""
     attempt = moves.find_attempt(shared, shared["under_review"])
-    canvas, side = parts.render_canvas()
-    page.show(canvas, attempt)
-    with side:
-        with st.container(horizontal=True, gap="xsmall", key="decision"):
-            render_decision(shared, attempt)
+    room = parts.render_room()
+    page.show(room.canvas, attempt)
+    with room.decision:
+        render_decision(shared, attempt)
+    with room.side:
         if moves.look(shared):
             # The page shows what it has got; all at once would take it twice as long.
             time.sleep(FIRST_LOOK)
@@ -30,8 +30,10 @@ def render(shared: Store) -> parts.WaitView | None:
         parts.render_error(shared)
         render_strip(shared)
         page.render_facts(attempt)
-        st.text("Regenerate sends this prompt once more, with the settings of today.")
+        st.text("Regenerate asks for the same, with today's settings.")
         render_steering(shared, attempt)
+    with room.foot:
+        parts.render_start_over(shared)
     return view
 
 
@@ -58,30 +60,29 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     edited = moves.edited_prompt(shared) != attempt.wish.prompt
     if edited or not prompt.open:
         parts.render_prompt(attempt.wish.prompt)
-    if prompt.open:
-        with prompt:
-            parts.render_prompt_box(
-                shared,
-                "Edit the prompt",
-                moves.edit_key(attempt.id),
-                moves.edit,
-                (shared, attempt.id),
-            )
-            parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
+    for tab in (prompt, *own):
+        if tab.open:
+            with tab:
+                if tab is not prompt:
+                    page.render_references(shared)
+                parts.render_prompt_box(
+                    shared,
+                    "Edit the prompt",
+                    moves.edit_key(attempt.id),
+                    moves.edit,
+                    (shared, attempt.id),
+                )
+                parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
     if change.open:
         with change:
             st.text_input(
-                "What should be different?",
+                "What should be different? The rest should stay.",
                 key="change",
                 placeholder="Make it night",
                 disabled=bool(shared["pending"]),
                 persist_state="session",
             )
-            parts.render_ask(shared, "Change Picture", "change", "Mod+Enter")
-    for tab in own:
-        if tab.open:
-            with tab:
-                page.render_references(shared)
+            parts.render_ask(shared, "Change picture", "change", "Mod+Enter")
 
 
 def render_strip(shared: Store) -> None:

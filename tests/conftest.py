@@ -32,7 +32,7 @@ SETTINGS = (
 # Notes what was on the page twice in any frame, of all that a person takes for one thing.
 NOTE_DOUBLES = """
   window.doubles = [];
-  const single = /^(Approve|Regenerate|Generate Image|Change Picture|Cancel|Start Over)/;
+  const single = /^(Approve|Regenerate|Generate Image|Change picture|Cancel|Start Over)/;
   const name = (one) => one.getAttribute("aria-label") || one.innerText;
   const note = () => {
     const seen = new Set();

@@ -105,7 +105,7 @@ def film(page: Page, app: RunningApp) -> Iterator[Frame]:
     page.get_by_role("tab", name="Change this picture").click()
     page.get_by_role("textbox", name="What should be different?").fill("Make it night")
     yield page.screenshot(), 900
-    button(page, "Change Picture").click()
+    button(page, "Change picture").click()
     expect(button(page, "Cancel")).to_be_visible()
     while button(page, "Cancel").is_visible():
         yield page.screenshot(), 250

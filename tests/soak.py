@@ -62,7 +62,7 @@ KINDS = {
 CLICKS = {
     "Generate Image": 6,
     "Regenerate": 5,
-    "Change Picture": 6,
+    "Change picture": 6,
     "Make the missing": 5,
     "Cancel": 1,
     "Approve": 2,
@@ -73,7 +73,7 @@ CLICKS = {
     "Previous": 2,
     "Picture ": 2,
 }
-COSTLY = ("Generate Image", "Regenerate", "Change Picture", "Make the missing")
+COSTLY = ("Generate Image", "Regenerate", "Change picture", "Make the missing")
 STOPS = ("Cancel", "Start Over")
 PATIENT = 0.75
 

@@ -85,7 +85,7 @@ def own_pictures(page: Page, app: RunningApp, server: ImagesServer) -> None:
         mine = Path(folder) / "mine.png"
         mine.write_bytes(base64.b64decode(scene(2)))
         page.locator("input[type=file]").set_input_files(mine)
-        expect(page.get_by_alt_text("Your picture 1")).to_be_visible()
+        expect(page.get_by_alt_text("mine.png")).to_be_visible()
     expect_settled(page)
 
 
@@ -148,7 +148,7 @@ def review_error(page: Page, app: RunningApp, server: ImagesServer) -> None:
 def change(page: Page, app: RunningApp, server: ImagesServer) -> None:
     review(page, app, server)
     page.get_by_role("tab", name="Change this picture").click()
-    expect(button(page, "Change Picture")).to_be_visible()
+    expect(button(page, "Change picture")).to_be_visible()
     expect_settled(page)
 
 

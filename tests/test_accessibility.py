@@ -28,6 +28,7 @@ def test_words_stay_readable_while_a_busy_server_takes_its_time(
 ) -> None:
     held: list[bytes | str] = []
     holding = False
+    route: WebSocketRoute
 
     def hold_what_is_shown(message: bytes | str) -> None:
         kind = ForwardMsg.FromString(message).WhichOneof("type") if holding else ""
@@ -41,7 +42,6 @@ def test_words_stay_readable_while_a_busy_server_takes_its_time(
         route = socket
         socket.connect_to_server().on_message(hold_what_is_shown)
 
-    route: WebSocketRoute
     page.route_web_socket("**/_stcore/stream", watch)
     page.emulate_media(reduced_motion="reduce")
     with state_of("review", page, api_app, images_server):
@@ -53,7 +53,7 @@ def test_words_stay_readable_while_a_busy_server_takes_its_time(
         holding = False
         while held:
             route.send(held.pop(0))
-        expect(button(page, "Change Picture")).to_be_visible()
+        expect(button(page, "Change picture")).to_be_visible()
 
 
 @pytest.mark.parametrize("state", ["empty", "review-error", "comparison", "many-attempts", "final"])

@@ -173,7 +173,7 @@ def test_ctrl_enter_sends_the_change_that_was_typed(
     page.get_by_role("tab", name="Change this picture").click()
     change = page.get_by_role("textbox", name="What should be different?")
     change.fill("make it night")
-    send_by_key(page, change, "Change Picture")
+    send_by_key(page, change, "Change picture")
     expect(facts(page)).to_contain_text("Picture 2 ·")
     expect_settled(page)
     call = images_server.calls[1]

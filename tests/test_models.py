@@ -15,7 +15,6 @@ from utils.images.models import (
     is_image_model,
     known,
     retirement,
-    takes_any_size,
 )
 from utils.review.records import Cost
 
@@ -98,12 +97,12 @@ def test_what_a_model_is_documented_to_take_is_known() -> None:
     full = ("low", "medium", "high", "xhigh", "max")
     for name in ("gpt-image-2.6-flare", "gpt-image-2.6-sunburst", "gpt-image-2.5-flare-2026-09-08"):
         assert known(name).choices["quality"] == full
-        assert takes_any_size(name)
+        assert known(name).free_sizes
     for name in ("gpt-image-2", "gpt-image-2-2026-04-21", "gpt-image-2.6-flare", "flux"):
         assert known(name).choices["background"] == ("opaque", "transparent")
     assert known("gpt-image-2").choices["quality"] == ("low", "medium", "high")
-    assert not takes_any_size("gpt-image-1")
-    assert not takes_any_size("chatgpt-image-latest")
+    assert not known("gpt-image-1").free_sizes
+    assert not known("chatgpt-image-latest").free_sizes
     assert "quality" not in known("demo-painter").choices
     assert known("openai/gpt-image-2.6-flare") == known("gpt-image-2.6-flare")
     assert {tuple(model.choices["size"]) for model in MODELS} == {tuple(PRESETS)}
@@ -135,26 +134,29 @@ def test_a_gateways_mode_says_what_a_model_makes() -> None:
 @pytest.mark.parametrize(
     ("name", "shutdown", "words"),
     [
-        ("gpt-image-1.5", None, "will be shut down on 2026-12-01. Switch to gpt-image-2.6-sunburs"),
-        ("gpt-image-1-mini", None, "will be shut down on 2026-12-01. Switch to gpt-image-2.6-fla"),
-        (
-            "chatgpt-image-latest",
-            None,
-            "will be shut down on 2026-12-01. Switch to gpt-image-2.6-s",
-        ),
-        ("gpt-image-1", None, "was shut down on 2026-10-23. Switch to gpt-image-2.6-flare."),
+        ("gpt-image-1.5", None, "will be shut down on 2026-12-01. Choose gpt-image-2.6-sunburst u"),
+        ("gpt-image-1-mini", None, "will be shut down on 2026-12-01. Choose gpt-image-2.6-flare "),
+        ("chatgpt-image-latest", None, "will be shut down on 2026-12-01. Choose gpt-image-2.6-s"),
+        ("gpt-image-1", None, "was shut down on 2026-10-23. Choose gpt-image-2.6-flare under"),
         ("gpt-image-1.5", date(2027, 1, 1), "will be shut down on 2027-01-01."),
         ("gpt-image-2", date(2027, 1, 21), "will be shut down"),
         ("gpt-image-2", TODAY, "was shut down"),
     ],
 )
 def test_a_model_near_its_end_gets_a_warning(name: str, shutdown: date | None, words: str) -> None:
-    assert words in retirement(ListedModel(name, shutdown), TODAY)
+    offered = [name, "gpt-image-2.6-flare", "gpt-image-2.6-sunburst"]
+    assert words in retirement(ListedModel(name, shutdown), TODAY, offered)
+
+
+def test_only_what_can_be_chosen_is_advised() -> None:
+    old = ListedModel("gpt-image-1.5")
+    assert "Choose another one under Model." in retirement(old, TODAY, [old.name, "flux"])
+    assert "Whoever runs this page can set another" in retirement(old, TODAY, [old.name])
 
 
 def test_a_model_far_from_its_end_gets_none() -> None:
-    assert retirement(ListedModel("gpt-image-2", date(2027, 1, 22)), TODAY) == ""
-    assert retirement(ListedModel("gpt-image-2"), TODAY) == ""
+    assert retirement(ListedModel("gpt-image-2", date(2027, 1, 22)), TODAY, []) == ""
+    assert retirement(ListedModel("gpt-image-2"), TODAY, []) == ""
 
 
 USAGE = {
@@ -192,12 +194,13 @@ def test_more_tokens_of_pictures_than_of_all_are_not_counted_below_nothing() -> 
 
 
 def test_a_picture_of_known_quality_is_estimated_before() -> None:
+    least, medium, most = (tokens * 30 / 1e6 for tokens in (272, 1056, 4160))
     square = expected_cost("gpt-image-2.6-flare", {"quality": "high"})
-    assert square == pytest.approx(4160 * 30 / 1e6)
+    assert square == pytest.approx((most, most))
     wide = expected_cost("gpt-image-2.6-flare", {"quality": "low", "size": "2048x1024"})
-    assert wide == pytest.approx(2 * 272 * 30 / 1e6)
-    medium = expected_cost("gpt-image-2", {"quality": "medium", "size": "1024x1024"})
-    assert medium == pytest.approx(1056 * 30 / 1e6)
-    assert expected_cost("gpt-image-2.6-flare", {}) is None
+    assert wide == pytest.approx((2 * least, 2 * least))
+    usual = expected_cost("gpt-image-2", {"quality": "medium", "size": "1024x1024"})
+    assert usual == pytest.approx((medium, medium))
+    assert expected_cost("gpt-image-2.6-flare", {}) == pytest.approx((least, most))
     assert expected_cost("gpt-image-2.6-flare", {"quality": "max"}) is None
     assert expected_cost("flux", {"quality": "high"}) is None

@@ -453,6 +453,14 @@ def test_own_files_are_added_to_those_that_are_there(shared: Store) -> None:
     assert shared["upload_round"] == 2
 
 
+def test_one_own_file_is_left_out_and_the_others_stay(shared: Store) -> None:
+    files = [(f"sha{number}", "me.png") for number in range(3)]
+    moves.use_references(shared, files, "")
+    moves.drop_reference(shared, "sha1")
+    moves.drop_reference(shared, "sha1")
+    assert shared["references"] == (files[0], files[2])
+
+
 def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Store) -> None:
     make(shared)
     moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")

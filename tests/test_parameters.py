@@ -68,7 +68,7 @@ def test_choosing_changes_nothing_in_the_shared_store() -> None:
         ({"model": "gpt-image-2", "quality": "max"}, {"quality": "auto"}),
         ({"model": "gpt-image-2", "quality": "high"}, {}),
         ({"model": "gpt-image-2", "background": "transparent"}, {}),
-        ({"model": "gpt-image-1.5", "size": "1536x864"}, {"size": "auto"}),
+        ({"model": "gpt-image-1.5", "size": "1536x864"}, {}),
         ({"model": "gpt-image-1.5", "size": "portrait"}, {}),
         ({"model": "gpt-image-2", "size": "1536x864"}, {}),
         ({"model": "gpt-image-2", "size": "nonsense"}, {}),
@@ -84,6 +84,12 @@ def test_what_the_model_does_not_take_goes_back_to_auto(
     store = shared(**changes)
     images.fit(store)
     assert store == shared(**{**changes, **fitting})
+
+
+def test_a_size_that_the_chosen_model_lacks_is_told_with_one_that_fits() -> None:
+    said = images.size_error(shared(model="gpt-image-1.5", size="1536x864"))
+    assert said.endswith("The nearest size that fits is 1536x1024.")
+    assert images.size_error(shared(model="gpt-image-1.5", size="landscape")) == ""
 
 
 def test_the_demo_engine_offers_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

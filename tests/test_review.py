@@ -196,7 +196,7 @@ def test_a_change_sends_the_selected_pictures_own_bytes_as_the_image_of_an_edit(
     select(page, 1)
     page.get_by_role("tab", name="Change this picture").click()
     page.get_by_role("textbox", name="What should be different?").fill("make it night")
-    button(page, "Change Picture").click()
+    button(page, "Change picture").click()
     expect_selected(page, 3)
     expect(page.locator(".st-key-strip")).to_contain_text("3 ✎")
     expect_settled(page)
@@ -220,7 +220,7 @@ def test_own_pictures_are_checked_and_used_and_survive_a_reload(
     chooser = page.locator("input[type=file]")
     chooser.set_input_files([tmp_path / "mine.png", tmp_path / "broken.png"])
     expect(page.get_by_text("Picture 2 is no PNG, JPEG or WebP")).to_be_visible()
-    expect(page.get_by_alt_text("Your picture 1")).to_have_count(1)
+    expect(page.get_by_alt_text("mine.png")).to_have_count(1)
     page.reload()
     generate(page, "in the style of these")
     expect_screen(page, "2. Review Generated Image")
@@ -259,6 +259,25 @@ def test_everything_is_decided_from_the_keyboard(
     page.keyboard.press("b")
     expect_screen(page, "2. Review Generated Image")
     assert len(images_server.calls) == 4
+
+
+def test_keys_decide_again_after_a_choice_from_a_list(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app)
+    quality = page.get_by_role("combobox", name="Quality")
+    quality.focus()
+    for _ in range(2):
+        expect(quality).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(quality).to_have_attribute("aria-expanded", "true")
+        page.keyboard.press("Enter")
+        expect(quality).not_to_be_focused()
+        # The next key is for the page, but Tab goes on from where the list is.
+        page.keyboard.press("Tab")
+    choose(page, "Quality", "low")
+    page.keyboard.press("a")
+    expect_screen(page, "3. Final Result")
 
 
 def test_no_key_decides_while_typing(

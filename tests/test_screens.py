@@ -14,6 +14,7 @@ from streamlit.testing.v1.element_tree import ButtonGroup
 import flow
 from tests.images_server import picture
 from utils.demo.engine import DemoTransport
+from utils.images import page
 from utils.images.api import Picture
 from utils.images.engines import TRANSPORTS
 from utils.images.models import DEMO_MODEL
@@ -173,7 +174,7 @@ def test_generate_leads_to_review_with_the_picture_of_the_demo_engine(app: AppTe
     click(app, "Generate Image")
     assert heading(app) == "2. Review Generated Image"
     assert "a fox in the snow" in shown_as_typed(app)
-    assert labels(app) == {"Approve", "Regenerate", "Generate Image"}
+    assert labels(app) == {"Approve", "Regenerate", "Generate Image", "Start Over"}
     assert app.session_state["generated_image"]
     assert not app.warning
 
@@ -232,13 +233,20 @@ def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -
 @pytest.mark.parametrize("prompt", [MARKDOWN, QUOTES, "two\nlines", "😀 ünïcödé", "x" * 5000])
 def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) -> None:
     put_under_review(app, prompt)
+    picture = app.session_state["attempts"][0].result.name
+    # The name of a person's own file is theirs, too.
+    app.session_state["references"] = ((picture, prompt),)
+    app.run()
     assert prompt in shown_as_typed(app)
+    along = Markup(html(app))
+    assert along.alts.count(prompt.replace("<", "\u2039").replace(">", "\u203a")) >= 2
     click(app, "Approve")
     assert prompt in shown_as_typed(app)
     for element in [*app.markdown, *app.caption, *app.warning]:
         assert prompt not in element.value
     page = Markup(html(app))
     assert prompt not in page.text
+    assert along.tags <= page.tags | {"figcaption"}
     # What is read aloud is the whole prompt, of which nothing became a tag.
     assert prompt.replace("<", "\u2039").replace(">", "\u203a") in page.alts
     assert page.tags <= {
@@ -253,6 +261,35 @@ def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) ->
         "style",
         *SCRIPT_TAGS,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("gpt-image-2.6-flare", "Costs about $0.02 to $0.25 (estimate)."),
+        ("flux", "Asks for 2 pictures: each may be billed."),
+    ],
+)
+def test_before_the_first_round_of_several_the_page_says_what_it_may_cost(
+    monkeypatch: pytest.MonkeyPatch, model: str, words: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-server")
+    monkeypatch.setenv("OPENAI_IMAGE_MODEL", model)
+    app = AppTest.from_file("../app.py", default_timeout=20).run()
+    app.session_state["count"] = 2
+    app.run()
+    assert words in [text.value for text in app.text]
+
+
+def test_the_demo_says_before_the_first_picture_what_it_is_and_names_no_costs(
+    app: AppTest,
+) -> None:
+    assert page.DEMO in html(app)
+    app.text_area[0].set_value("a red apple")
+    click(app, "Generate Image")
+    said = " ".join(text.value for text in app.text)
+    assert "Demo, which knows landscapes" in said
+    assert "token" not in said
 
 
 def test_an_error_is_shown_once_and_gone_after_the_next_action(app: AppTest) -> None:
@@ -275,14 +312,14 @@ def test_with_a_key_on_the_server_the_side_bar_names_the_model_and_takes_no_key(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-server")
     app = AppTest.from_file("../app.py", default_timeout=20).run()
-    assert app.sidebar.text[0].value == "OpenAI\ngpt-image-2.6-flare"
+    assert app.sidebar.text[0].value == "Model: gpt-image-2.6-flare\nServer: OpenAI"
     assert not app.sidebar.text_input
     assert not app.sidebar.info
 
 
 def test_a_typed_key_changes_the_engine_and_stays_out_of_the_environment(app: AppTest) -> None:
     app.sidebar.text_input[0].set_value("sk-typed").run()
-    assert app.sidebar.text[0].value.startswith("OpenAI")
+    assert app.sidebar.text[0].value.endswith("Server: OpenAI")
     assert "sk-typed" not in os.environ.values()
     assert store(app)["api_key"] == "sk-typed"
     assert "sk-typed" not in repr(moves.snapshot(store(app)))

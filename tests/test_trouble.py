@@ -178,7 +178,7 @@ def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(
         page.get_by_role("combobox", name="Model").click()
         expect(page.get_by_role("option")).to_have_text(["gpt-image-2.6-flare", "gpt-image-1.5"])
         page.get_by_role("option", name="gpt-image-1.5").click()
-        warning = f"The chosen model will be shut down on {SOON}. Switch to gpt-image-2"
+        warning = f"The chosen model will be shut down on {SOON}. Choose another one under Model."
         expect(page.get_by_text(warning)).to_be_visible()
         generate(page, "a fox")
         expect_screen(page, "2. Review Generated Image")

@@ -192,6 +192,8 @@ def test_an_original_that_is_wanted_no_more_leaves_the_line(
     page.reload()
     expect_original(page)
     expect_settled(page)
+    # The script that looks closer comes last, and puts its dialog on the page.
+    expect(page.locator("body > dialog")).to_be_attached()
     page.route("**/pictures/*", lambda route: None)
     with page.expect_request("**/pictures/*") as first:
         page.keyboard.press("z")

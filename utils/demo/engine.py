@@ -1,7 +1,7 @@
 """The built-in engine: answers the Images API inside this process, with pictures painted here.
 
 It is a transport for the OpenAI SDK's HTTP client, so the app's way to a picture is the same as
-to any server: generations and edits, JSON and event stream with partial images, usage.
+to any server: generations and edits, JSON and event stream with partial images.
 """
 
 import asyncio
@@ -146,21 +146,13 @@ def _finish(draw: Draw, notes: dict[str, str], wish: dict[str, Any], size: tuple
 
 
 def _facts(wish: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Return the answer's other fields; a token is a word of the prompt or 32 x 32 pixels."""
-    words = len(str(wish.get("prompt") or "").split())
-    tiles = size[0] * size[1] // 1024
+    """Return the answer's other fields; no usage, because no model has read or made a token."""
     return {
         "created_at": 0,
         "size": f"{size[0]}x{size[1]}",
         "quality": "auto",
         "background": wish.get("background") or "opaque",
         "output_format": wish["output_format"],
-        "usage": {
-            "input_tokens": words,
-            "input_tokens_details": {"text_tokens": words, "image_tokens": 0},
-            "output_tokens": tiles,
-            "total_tokens": words + tiles,
-        },
     }
 
 

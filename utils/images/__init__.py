@@ -4,13 +4,7 @@ from utils.images.addresses import ROUTES, address
 from utils.images.api import Picture, kind, make, places
 from utils.images.catalogue import listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
-from utils.images.models import (
-    COSTLY,
-    PRESETS,
-    expected_cost,
-    retirement,
-    takes_any_size,
-)
+from utils.images.models import COSTLY, PRESETS, expected_cost, retirement
 from utils.images.parameters import (
     AUTO,
     DEFAULTS,
@@ -55,5 +49,4 @@ __all__ = [
     "size_error",
     "size_to_come",
     "take_uploads",
-    "takes_any_size",
 ]

@@ -6,7 +6,7 @@ tokens, as third-party pages cite OpenAI, so whatever follows from them is calle
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import product
@@ -101,11 +101,6 @@ def known(name: str) -> Model:
     return next(model for model in MODELS if bare.startswith(model.prefix))
 
 
-def takes_any_size(model: str) -> bool:
-    """Return whether `model` takes sizes beyond the presets."""
-    return known(model).free_sizes
-
-
 def check_size(model: str, text: str) -> str:
     """Return the size that `text` names, a preset or WIDTHxHEIGHT, as WIDTHxHEIGHT in pixels.
 
@@ -132,17 +127,22 @@ def is_image_model(name: str, mode: object = None) -> bool:
     return bool(IMAGE_MODEL.search(name.lower()))
 
 
-def retirement(model: ListedModel, today: date) -> str:
-    """Return a sentence that warns of the model's end, '' where none is near.
+def retirement(model: ListedModel, today: date, offered: Collection[str]) -> str:
+    """Return sentences that warn of the model's end, '' where none is near.
 
-    The date that the server names counts before the documented one.
+    The date that the server names counts before the documented one. `offered` are the models that
+    a person may choose.
     """
     shutdown = model.shutdown or known(model.name).shutdown
     if shutdown is None or (shutdown - today).days > WARN_DAYS:
         return ""
     when = "was" if shutdown <= today else "will be"
     successor = known(model.name).successor
-    return f"The chosen model {when} shut down on {shutdown}. Switch to {successor}."
+    if set(offered) <= {model.name}:
+        advice = f"Whoever runs this page can set another one, such as {successor}."
+    else:
+        advice = f"Choose {successor if successor in offered else 'another one'} under Model."
+    return f"The chosen model {when} shut down on {shutdown}. {advice}"
 
 
 def cost(model: str, usage: object, told: float | None = None) -> Cost:
@@ -164,13 +164,18 @@ def cost(model: str, usage: object, told: float | None = None) -> Cost:
     return Cost(tokens, dollars / 1e6)
 
 
-def expected_cost(model: str, options: Mapping[str, str]) -> float | None:
-    """Return an estimate in USD of one picture before it is made; None where nothing is known."""
-    tokens = OUTPUT_TOKENS.get(options.get("quality", ""))
-    if tokens is None or not known(model).priced:
+def expected_cost(model: str, options: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return the least and the most in USD, estimated, that one picture will cost.
+
+    They differ where the quality is left to the model. None where nothing is known.
+    """
+    quality = options.get("quality")
+    tokens = [many for name, many in OUTPUT_TOKENS.items() if quality in (None, name)]
+    if not tokens or not known(model).priced:
         return None
     width, height = pixels(options.get("size", PRESETS["square"]))
-    return tokens * width * height / 1024**2 * IMAGE_OUT / 1e6
+    dollars = [one * width * height / 1024**2 * IMAGE_OUT / 1e6 for one in tokens]
+    return min(dollars), max(dollars)
 
 
 def pixels(size: str) -> tuple[int, int]:
@@ -185,7 +190,7 @@ def count(value: object) -> int:
 
 
 def _what_is_wrong(model: str, size: tuple[int, int]) -> str:
-    if not takes_any_size(model) and _in_words(size) not in PRESETS.values():
+    if not known(model).free_sizes and _in_words(size) not in PRESETS.values():
         return "This model takes only a few sizes."
     if not all(side in SIDES for side in size):
         return f"Each side of the size must be {SIDES[0]} to {SIDES[-1]} pixels."
@@ -202,7 +207,7 @@ def _what_is_wrong(model: str, size: tuple[int, int]) -> str:
 
 def _nearest_size(model: str, size: tuple[int, int]) -> tuple[int, int]:
     """Return the size that fits and is nearest in shape and number of pixels."""
-    if not takes_any_size(model):
+    if not known(model).free_sizes:
         shape = math.log(max(1, size[0]) / max(1, size[1]))
         return min(
             map(pixels, PRESETS.values()), key=lambda one: abs(math.log(one[0] / one[1]) - shape)

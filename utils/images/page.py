@@ -22,6 +22,11 @@ from utils.scripts import script_tag
 
 PLACEHOLDER = "What should the picture show?"
 PLACE = "Your picture will appear here"
+INTRODUCTION = "Describe a picture and generate it. Then approve it, or ask for another."
+DEMO = (
+    "This is a demo: a small program on this server paints the pictures, without AI and for free. "
+    "It knows landscapes, water, cities and weather; of all else it makes coloured shapes."
+)
 # How the part is named where a person brings sources of their own; '' where there are none.
 SOURCES = "Use my pictures"
 EXAMPLES = (
@@ -85,8 +90,12 @@ def show_draft(place: DeltaGenerator, draft: object) -> None:
 def show_place(shared: Store, place: DeltaGenerator) -> None:
     """Hold the place of the picture to come, and say what it is there for."""
     image = _image(NOTHING, PLACE, images.size_to_come(by_key(shared), shared["pending"]))
-    kind = "waiting" if shared["pending"] else "idle"
-    place.html(f'<figure class="{kind}" data-words="{PLACE}">{image}</figure>')
+    if shared["pending"]:
+        place.html(f'<figure class="waiting">{image}</figure>')
+        return
+    words = [INTRODUCTION] + [DEMO] * images.is_demo(images.engine(by_key(shared)))
+    lines = "".join(f"<p>{line}</p>" for line in words)
+    place.html(f'<figure class="idle">{image}<figcaption>{lines}</figcaption></figure>')
 
 
 def show_small(attempts: Sequence[Attempt]) -> None:
@@ -130,15 +139,19 @@ def render_download(attempt: Attempt, *, primary: bool) -> None:
 def render_facts(attempt: Attempt) -> None:
     """Show how a picture came to be, and what was asked for in vain."""
     picture = cast("images.Picture", attempt.result)
+    engine = attempt.wish.engine
     facts = [
         f"Picture {attempt.number}",
-        attempt.wish.engine.model,
+        "Demo, which knows landscapes" if images.is_demo(engine) else engine.model,
         f"{picture.width} x {picture.height} {picture.extension.upper()}",
         f"{picture.seconds:.0f} s",
     ]
     if picture.cost.tokens or picture.cost.dollars:
         facts.append(cost_in_words(picture.cost))
     st.text(" · ".join(facts))
+    if sources := attempt.wish.sources:
+        with st.container(key="sources"):
+            _show_small(["Made from", *(_source(name, "A picture") for name in sources)])
     if picture.refused:
         words = {one.key: one.words for one in images.PARAMETERS}
         names = " and ".join(words[name] for name in picture.refused)
@@ -173,10 +186,33 @@ def render_examples(shared: Store) -> None:
     )
 
 
+def render_along(shared: Store) -> None:
+    """Show the person's own pictures that go along, each with its name, to be left out."""
+    st.text("It is made from your pictures:")
+    with st.container(key="along", gap="xxsmall"):
+        for number, (name, file_name) in enumerate(shared["references"], 1):
+            with st.container(horizontal=True, vertical_alignment="center", key=f"along-{name}"):
+                label = escape(file_name.translate(BRACKETS))
+                _show_small([_source(name, file_name), f"<span>{label}</span>"])
+                st.button(
+                    f"Remove {number}",
+                    key=f"remove-{name}",
+                    on_click=moves.drop_reference,
+                    args=(shared, name),
+                    disabled=bool(shared["pending"]),
+                )
+
+
+def _source(name: str, alt: str) -> str:
+    """Return a picture that another is made from as HTML, by its name in the table of blobs."""
+    return _image(images.address(name, "thumbnail"), alt, (1, 1))
+
+
 def render_references(shared: Store) -> None:
     """Take up to 16 pictures that the next ones are made from."""
     st.file_uploader(
-        "PNG, JPEG or WebP, up to 16 pictures",
+        "The next picture is made from these: a thing to show, a style to follow, a photo to "
+        "change. PNG, JPEG or WebP, up to 16.",
         type=["png", "jpg", "jpeg", "webp"],
         accept_multiple_files=True,
         # Another key empties the box, when its pictures are taken or removed.
@@ -185,20 +221,6 @@ def render_references(shared: Store) -> None:
         on_change=take_uploads,
         args=(shared,),
     )
-    if shared["references"]:
-        with st.container(horizontal=True, key="references", vertical_alignment="center"):
-            names = [name for name, _ in shared["references"]]
-            addresses = [images.address(name, "thumbnail") for name in names]
-            _show_small(
-                _image(address, f"Your picture {number}", (1, 1))
-                for number, address in enumerate(addresses, 1)
-            )
-            st.button(
-                "Remove my pictures",
-                on_click=moves.drop_references,
-                args=(shared,),
-                disabled=bool(shared["pending"]),
-            )
 
 
 @uninterrupted
@@ -220,14 +242,18 @@ def render_side_bar(shared: Store) -> None:
         st.subheader("Settings", anchor=False)
         render_settings(shared, engine)
         st.subheader("Engine", anchor=False)
-        st.text("\n".join([engine.name, engine.model, *spending_in_words(shared)]))
-        for model in images.listed_models(engine, shared["api_key"]):
-            if model.name == engine.model and (warning := images.retirement(model, date.today())):
-                st.warning(warning)
-        if images.is_demo(engine):
+        who = [f"Model: {engine.model}", f"Server: {engine.name}"]
+        demo = images.is_demo(engine)
+        st.text("\n".join([*([engine.name] if demo else who), *spending_in_words(shared)]))
+        listed = images.listed_models(engine, shared["api_key"])
+        names = [model.name for model in listed]
+        for model in listed:
+            if model.name == engine.model:
+                show_warning(images.retirement(model, date.today(), names))
+        if demo:
             st.info(
-                "No AI model is at work: a small program on this server paints the pictures. "
-                "For an AI model, enter a key below, or set OPENAI_API_KEY on the server."
+                "No AI model is at work. For one, enter a key here, or set OPENAI_API_KEY on the "
+                "server."
             )
         if images.asks_for_key():
             st.text_input(
@@ -238,8 +264,7 @@ def render_side_bar(shared: Store) -> None:
                 help="Used in this session alone, and forgotten when the page closes.",
                 autocomplete="off",
             )
-            if warning := images.key_warning(by_key(shared)):
-                st.warning(warning)
+            show_warning(images.key_warning(by_key(shared)))
 
 
 def render_settings(shared: Store, engine: Engine) -> None:
@@ -259,7 +284,7 @@ def render_settings(shared: Store, engine: Engine) -> None:
     st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
     for parameter in images.PARAMETERS:
         values = images.choices(parameter, engine.model, by_key(shared))
-        free = parameter.key == "size" and images.takes_any_size(engine.model)
+        size = parameter.key == "size"
         if values:
             st.selectbox(
                 parameter.label,
@@ -267,12 +292,18 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 key=parameter.key,
                 disabled=resting,
                 format_func=in_pixels,
-                accept_new_options=free,
-                help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if free else None,
+                accept_new_options=size,
+                help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if size else None,
             )
         # At the field, and before anything is asked for.
-        if parameter.key == "size" and (error := images.size_error(by_key(shared))):
-            st.warning(error)
+        if size:
+            show_warning(images.size_error(by_key(shared)))
+
+
+def show_warning(sentence: str) -> None:
+    """Show a sentence that warns; '' shows nothing."""
+    if sentence:
+        st.warning(sentence)
 
 
 def in_pixels(value: str) -> str:
@@ -302,14 +333,20 @@ def spending_in_words(shared: Store) -> list[str]:
 
 def show_estimate(shared: Store, place: DeltaGenerator) -> None:
     """Say what several pictures, or one of a costly quality, will probably cost."""
-    if by_key(shared)["quality"] not in images.COSTLY and shared["count"] == 1:
+    count = shared["count"]
+    if by_key(shared)["quality"] not in images.COSTLY and count == 1:
         return
     try:
         engine, options = images.choose(by_key(shared))
     except ValueError:
         return
-    dollars = images.expected_cost(engine.model, options)
-    if dollars is None and shared["attempts"]:
-        dollars = shared["attempts"][-1].result.cost.dollars
-    if dollars:
-        place.text(f"Costs about ${dollars * shared['count']:.2f} (estimate).")
+    expected = images.expected_cost(engine.model, options)
+    last = shared["attempts"][-1].result.cost.dollars if shared["attempts"] else 0.0
+    # What the model chose before is nearer than all that it may choose.
+    if last and (expected is None or expected[0] < expected[1]):
+        expected = last, last
+    if expected:
+        prices = [f"${dollars * count:.2f}" for dollars in expected]
+        place.text(f"Costs about {' to '.join(dict.fromkeys(prices))} (estimate).")
+    elif not images.is_demo(engine):
+        place.text(f"Asks for {count} pictures: each may be billed.")

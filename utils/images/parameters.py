@@ -37,7 +37,7 @@ DEFAULTS: Mapping[str, str] = {"model": "", **{parameter.key: AUTO for parameter
 def choices(parameter: Parameter, model: str, shared: Mapping[str, object]) -> tuple[str, ...]:
     """Return the values that may be chosen besides auto; () where the setting is not offered.
 
-    A size may be any other one too, where `models.takes_any_size` says so.
+    A size may be any other one too: `size_error` says whether the model takes it.
     """
     values = models.known(model).choices.get(parameter.key, ())
     if parameter.key == "output_format" and shared["background"] == "transparent":
@@ -75,13 +75,12 @@ def fit(shared: MutableMapping[str, object]) -> None:
     """Put back to auto what the chosen model is documented not to take.
 
     JPEG has no transparency, so it goes back too where the background is to be transparent. A size
-    in figures stays as it was typed, wrong or not, for the person to correct.
+    stays as it was chosen, fitting or not, for the person to correct.
     """
     model = engines.engine(shared).model
     for parameter in PARAMETERS:
-        value = str(shared[parameter.key])
-        is_free_size = parameter.key == "size" and models.takes_any_size(model)
-        if value != AUTO and not is_free_size and value not in choices(parameter, model, shared):
+        allowed = (AUTO, *choices(parameter, model, shared))
+        if parameter.key != "size" and shared[parameter.key] not in allowed:
             shared[parameter.key] = AUTO
 
 

@@ -414,6 +414,12 @@ def use_references(shared: Store, references: Sequence[tuple[str, str]], sentenc
 
 
 @uninterrupted
+def drop_reference(shared: Store, name: str) -> None:
+    """Use one of a person's own files no more, by its name in the table of blobs."""
+    shared["references"] = tuple(one for one in shared["references"] if one[0] != name)
+
+
+@uninterrupted
 def drop_references(shared: Store) -> None:
     """Use a person's own files no more."""
     shared["references"] = ()

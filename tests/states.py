@@ -161,6 +161,17 @@ def comparison(page: Page, app: RunningApp, server: ImagesServer) -> None:
     expect(page.get_by_role("dialog").locator("img")).to_have_count(2)
 
 
+def grid(page: Page, app: RunningApp, server: ImagesServer) -> None:
+    server.script(*[answer(number) for number in range(4)])
+    empty(page, app, server)
+    choose(page, "Pictures at a time", "4")
+    generate(page, PROMPT)
+    expect(page.locator(".st-key-strip img")).to_have_count(4, timeout=15_000)
+    expect_settled(page)
+    page.keyboard.press("v")
+    expect(page.get_by_role("dialog").locator("img")).to_have_count(4)
+
+
 def many_attempts(page: Page, app: RunningApp, server: ImagesServer) -> None:
     server.script(*[plain(scene(number, (320, 320))) for number in range(24)])
     empty(page, app, server)
@@ -201,6 +212,7 @@ STATES: dict[str, State] = {
     "review-error": review_error,
     "change": change,
     "comparison": comparison,
+    "grid": grid,
     "many-attempts": many_attempts,
     "final": final,
     "recent": recent,

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.conftest import RunningApp, run_app
 from tests.images_server import (
     Answer,
+    Gate,
     Head,
     ImagesServer,
     error,
@@ -183,6 +184,23 @@ def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(
         generate(page, "a fox")
         expect_screen(page, "2. Review Generated Image")
         assert server.calls[0].wish["model"] == "gpt-image-1.5"
+
+
+def test_models_that_a_slow_server_lists_can_be_chosen_without_a_reload(
+    page: Page, running_images_server: ImagesServer, tmp_path: Path
+) -> None:
+    server, gate = running_images_server, Gate()
+    server.script()
+    server.pages["/v1/models"] = [gate, *json_answer(MODELS)]
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=server.url) as app:
+        open_app(page, app)
+        # All but the list is there, and stays what it is when the list comes.
+        prompt_box(page).fill("half a prompt")
+        expect_settled(page)
+        expect(page.get_by_role("combobox", name="Model")).to_be_hidden()
+        gate.set()
+        expect(page.get_by_role("combobox", name="Model")).to_be_visible()
+        expect(prompt_box(page)).to_have_value("half a prompt")
 
 
 def test_a_picture_by_address_is_shown_and_downloaded_as_it_is(

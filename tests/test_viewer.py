@@ -174,6 +174,37 @@ def test_of_four_one_is_picked_by_its_number_and_approved_by_a_key(
     assert shown_bytes(page) == base64.b64decode(picture("attempt 3", SIZE))
 
 
+def test_the_keyboard_alone_goes_through_comparison_and_grid_to_an_approval(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 3)
+    page.keyboard.press("c")
+    expect(panes(page)).to_have_count(2)
+    # What has the focus is in the dialog, and Tab goes around in it.
+    reached = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        focused = page.locator("dialog button:focus")
+        if focused.count():
+            reached.append(focused.get_attribute("aria-label") or focused.inner_text())
+    assert {"One", "Two", "Four", "Flip", "Zoom", "Close"} <= set(reached)
+    assert {"Approve picture 2", "Approve picture 3"} <= set(reached)
+    page.keyboard.press("4")
+    expect(panes(page)).to_have_count(2)
+    button(page, "Four").focus()
+    page.keyboard.press("Enter")
+    expect(panes(page)).to_have_count(3)
+    page.keyboard.press("1")
+    expect(chosen(page)).to_have_text("1")
+    page.keyboard.press("Escape")
+    expect_selected(page, 1)
+    page.keyboard.press("v")
+    button(page, "Approve picture 2").focus()
+    page.keyboard.press("Enter")
+    expect_screen(page, "3. Final Result")
+    assert shown_bytes(page) == base64.b64decode(picture("attempt 2", SIZE))
+
+
 def test_what_was_looked_at_last_is_under_review_after_it(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

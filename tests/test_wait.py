@@ -487,19 +487,24 @@ def test_a_passing_failure_is_tried_again_and_the_picture_comes(
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "seconds"),
     [
-        ([Gate()], "did not answer in time"),
-        (error(504, None), "did not answer in time"),
-        ([STREAM, event("partial_image", picture("draft"))], "something that is no picture"),
+        ([Gate()], "did not answer in time", 2),
+        (error(504, None), "did not answer in time", 60),
+        ([STREAM, event("partial_image", picture("draft"))], "something that is no picture", 60),
     ],
     ids=["timeout", "504", "stream-without-picture"],
 )
 def test_what_may_have_been_billed_is_asked_for_again_by_the_person_alone(
-    page: Page, images_server: ImagesServer, tmp_path: Path, answer: Answer, words: str
+    page: Page,
+    images_server: ImagesServer,
+    tmp_path: Path,
+    answer: Answer,
+    words: str,
+    seconds: float,
 ) -> None:
     images_server.script(answer, plain(picture("second try")))
-    settings = {**images_server.environment, "IMAGE_TIMEOUT": "0.5"}
+    settings = {**images_server.environment, "IMAGE_TIMEOUT": str(seconds)}
     with run_app(tmp_path / "log", **settings) as app:
         open_app(page, app)
         generate(page, "a fox")

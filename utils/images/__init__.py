@@ -2,7 +2,7 @@
 
 from utils.images.addresses import ROUTES, address
 from utils.images.api import Picture, kind, make, places
-from utils.images.catalogue import listed_models
+from utils.images.catalogue import is_listing, listed_models
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
 from utils.images.models import COSTLY, PRESETS, expected_cost, retirement
 from utils.images.parameters import (
@@ -39,6 +39,7 @@ __all__ = [
     "file_name",
     "fit",
     "is_demo",
+    "is_listing",
     "key_label",
     "key_warning",
     "kind",

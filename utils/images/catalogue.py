@@ -26,10 +26,9 @@ def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...]:
     """Return the image models that the engine's server lists; () where it does not say.
 
     `key` is the one that the person typed, '' for none. Only who asks first waits, for a second at
-    most; a late answer is there for the next run.
+    most; `is_listing` says whether the answer is still to come.
     """
-    # A typed key is not kept here beyond its session, so only its hash tells servers apart.
-    server = (engine.address, engine.model, hash(engines.key_for(engine, key)))
+    server = _server(engine, key)
     with _lock:
         if server in _failed:
             return ()
@@ -48,3 +47,15 @@ def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...]:
             _failed[server] = True
             _asked.pop(server, None)
     return listed or ()
+
+
+def is_listing(engine: Engine, key: str) -> bool:
+    """Return whether the engine's server has been asked for its models and not answered yet."""
+    with _lock:
+        answer = _asked.get(_server(engine, key))
+    return answer is not None and not answer.done()
+
+
+def _server(engine: Engine, key: str) -> Hashable:
+    # A typed key is not kept here beyond its session, so only its hash tells servers apart.
+    return (engine.address, engine.model, hash(engines.key_for(engine, key)))

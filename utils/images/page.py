@@ -246,6 +246,8 @@ def render_side_bar(shared: Store) -> None:
         demo = images.is_demo(engine)
         st.text("\n".join([*([engine.name] if demo else who), *spending_in_words(shared)]))
         listed = images.listed_models(engine, shared["api_key"])
+        if images.is_listing(engine, shared["api_key"]):
+            await_models(engine, shared["api_key"])
         names = [model.name for model in listed]
         for model in listed:
             if model.name == engine.model:
@@ -265,6 +267,13 @@ def render_side_bar(shared: Store) -> None:
                 autocomplete="off",
             )
             show_warning(images.key_warning(by_key(shared)))
+
+
+@st.fragment(run_every=1.0)
+def await_models(engine: Engine, key: str) -> None:
+    """Show the models that can be chosen as soon as a slow server has listed them."""
+    if not images.is_listing(engine, key):
+        st.rerun()
 
 
 def render_settings(shared: Store, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from utils.review.store import Store
 def render(shared: Store) -> parts.WaitView | None:
     """Show the approved attempt, to be taken away."""
     attempt = moves.find_attempt(shared, shared["approved"])
-    room = parts.render_room()
+    room = parts.render_room(shared)
     page.show(room.canvas, attempt)
     with room.decision:
         st.button("Back to review", shortcut="B", on_click=moves.back_to_review, args=(shared,))

@@ -11,7 +11,7 @@ from utils.review.store import Store
 def render(shared: Store) -> parts.WaitView | None:
     """Show the prompt box, and the place of the result to come."""
     waiting = bool(shared["pending"])
-    room = parts.render_room("canvas" if waiting else "canvas-idle")
+    room = parts.render_room(shared, "canvas" if waiting else "canvas-idle")
     page.show_place(shared, room.canvas)
     with room.side:
         view = parts.render_wait(shared, room.canvas)

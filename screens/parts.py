@@ -119,12 +119,15 @@ class Room(NamedTuple):
     foot: DeltaGenerator
 
 
-def render_room(key: str = "canvas") -> Room:
+def render_room(shared: Store, key: str = "canvas") -> Room:
     """Return the places of a screen; `key` is that of the result's."""
     place, beside = st.columns([11, 9], gap="medium")
     with beside:
         decision = st.container(horizontal=True, gap="xsmall", key="decision")
-        return Room(place.container(key=key).empty(), decision, st.container(), st.container())
+        # One for each stage: what the last one has left goes at once, and not when the run ends.
+        sides = {one: st.container() if one == shared["stage"] else st.empty() for one in STAGES}
+        canvas = place.container(key=key).empty()
+        return Room(canvas, decision, sides[shared["stage"]], st.container())
 
 
 def render_prompt_box(

@@ -17,7 +17,7 @@ FIRST_LOOK = 0.15
 def render(shared: Store) -> parts.WaitView | None:
     """Show what is under review, what can be done with it, and all other attempts."""
     attempt = moves.find_attempt(shared, shared["under_review"])
-    room = parts.render_room()
+    room = parts.render_room(shared)
     page.show(room.canvas, attempt)
     with room.decision:
         render_decision(shared, attempt)

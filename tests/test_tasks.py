@@ -110,7 +110,7 @@ def test_a_first_visit_ends_with_a_picture_that_is_approved_and_downloaded(
     expect(page.get_by_text(INTRODUCTION)).to_be_visible()
     if hand.kind == "thumb":
         hand.touch(prompt_box(page))
-    expect(prompt_box(page)).to_be_focused()
+    page.wait_for_function("document.activeElement.ariaLabel === 'Prompt'")
     page.keyboard.type("a fox")
     hand.press("Generate Image", "Control+Enter")
     expect_screen(page, "2. Review Generated Image")

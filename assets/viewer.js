@@ -67,6 +67,10 @@ dialog.addEventListener("click", ({ target }) => {
   } else if (button) {
     approve(button.closest("section").dataset.id);
   }
+  // Some browsers give a clicked button no focus: a key must not reach the page behind.
+  if (dialog.open) {
+    panes.focus();
+  }
 });
 
 dialog.addEventListener("keydown", (event) => {
@@ -95,7 +99,8 @@ panes.addEventListener("wheel", (event) => {
 }, { passive: false });
 
 panes.addEventListener("pointerdown", (event) => {
-  if (event.target.closest("button")) {
+  // The other buttons of a mouse have meanings of their own.
+  if (event.button || event.target.closest("button")) {
     return;
   }
   if (!fingers.size) {

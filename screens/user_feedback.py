@@ -30,6 +30,7 @@ def render(shared: Store) -> parts.WaitView | None:
         parts.render_error(shared)
         render_strip(shared)
         page.render_facts(attempt)
+        page.render_changes(shared, attempt)
         st.text("Regenerate asks for the same, with today's settings.")
         render_steering(shared, attempt)
     with room.foot:
@@ -75,8 +76,9 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
     if change.open:
         with change:
+            page.render_marking(shared, attempt)
             st.text_input(
-                "What should be different? The rest should stay.",
+                "What should be different here? The rest should stay.",
                 key="change",
                 placeholder="Make it night",
                 disabled=bool(shared["pending"]),

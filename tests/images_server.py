@@ -16,6 +16,8 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -76,6 +78,18 @@ class Call:
     def wish(self) -> dict[str, Any]:
         """The JSON body."""
         return dict(json.loads(self.body))
+
+    @property
+    def parts(self) -> dict[str, list[bytes]]:
+        """The multipart body, by the names of its fields."""
+        head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
+        parts: dict[str, list[bytes]] = {}
+        for part in BytesParser(policy=HTTP).parsebytes(head + self.body).iter_parts():
+            name = str(part.get_param("name", "", "content-disposition"))
+            content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            parts.setdefault(name.removesuffix("[]"), []).append(content)
+        return parts
 
 
 class ImagesServer:

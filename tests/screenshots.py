@@ -103,7 +103,7 @@ def film(page: Page, app: RunningApp) -> Iterator[Frame]:
     expect_settled(page)
     yield page.screenshot(), 1500
     page.get_by_role("tab", name="Change this picture").click()
-    page.get_by_role("textbox", name="What should be different?").fill("Make it night")
+    page.get_by_role("textbox", name="What should be different here?").fill("Make it night")
     yield page.screenshot(), 900
     button(page, "Change picture").click()
     expect(button(page, "Cancel")).to_be_visible()

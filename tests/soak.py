@@ -258,7 +258,7 @@ class Browser:
         texts = {
             tab.box_id("selectbox", "Pictures at a time"): str(count),
             tab.box_id("text_area", "Prompt") or tab.box_id("text_area", "Edit the prompt"): words,
-            tab.box_id("text_input", "What should be different?"): words,
+            tab.box_id("text_input", "What should be different here?"): words,
         }
         return {box_id: text for box_id, text in texts.items() if box_id}
 

@@ -86,6 +86,13 @@ def edit_box(page: Page) -> Locator:
     return page.get_by_role("textbox", name="Edit the prompt")
 
 
+def expect_focus(one: Locator) -> None:
+    """Wait until this has the focus, whether or not its window is the one in front."""
+    one.page.wait_for_function(
+        "one => one === document.activeElement", arg=one.element_handle(), timeout=LONG
+    )
+
+
 def facts(page: Page) -> Locator:
     """The line that says which picture this is."""
     return page.get_by_text(re.compile(r"^Picture \d+ · "))

@@ -154,14 +154,14 @@ def test_one_more_setting_takes_two_places(
 ) -> None:
     follow("One more setting", project)
     check(project)
-    refusal = {"message": "Unknown parameter.", "param": "complexity", "type": "invalid_request"}
+    refusal = {"message": "Unknown parameter.", "param": "moderation", "type": "invalid_request"}
     images_server.script(json_answer({"error": refusal}, 400))
     with run_app(tmp_path / "log", folder=project, **images_server.environment) as app:
         open_app(page, app)
-        choose(page, "Complexity", "low")
+        choose(page, "Moderation", "low")
         generate(page, "a fox")
         expect_screen(page, "2. Review Generated Image")
-        expect(page.get_by_text("would not take the complexity")).to_be_visible()
+        expect(page.get_by_text("would not take the moderation")).to_be_visible()
     first, second = images_server.calls
-    assert first.wish["complexity"] == "low"
-    assert "complexity" not in second.wish
+    assert first.wish["moderation"] == "low"
+    assert "moderation" not in second.wish

@@ -171,7 +171,7 @@ def test_ctrl_enter_sends_the_change_that_was_typed(
     )
     to_review(page, api_app)
     page.get_by_role("tab", name="Change this picture").click()
-    change = page.get_by_role("textbox", name="What should be different?")
+    change = page.get_by_role("textbox", name="What should be different here?")
     change.fill("make it night")
     send_by_key(page, change, "Change picture")
     expect(facts(page)).to_contain_text("Picture 2 ·")

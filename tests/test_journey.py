@@ -10,6 +10,7 @@ from tests.images_server import ImagesServer, picture, plain
 from tests.studio import (
     button,
     edit_box,
+    expect_focus,
     expect_original,
     expect_prompt,
     expect_screen,
@@ -216,7 +217,7 @@ def test_the_cursor_stands_in_the_prompt_from_the_start(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     open_app(page, api_app)
-    expect(prompt_box(page)).to_be_focused()
+    expect_focus(prompt_box(page))
     expect_settled(page)
     page.keyboard.type("a fox")
     page.keyboard.press("Control+Enter")

@@ -22,6 +22,7 @@ from tests.studio import (
     button,
     choose,
     edit_box,
+    expect_focus,
     expect_prompt,
     expect_screen,
     expect_selected,
@@ -195,7 +196,7 @@ def test_a_change_sends_the_selected_pictures_own_bytes_as_the_image_of_an_edit(
     regenerate(page, 2)
     select(page, 1)
     page.get_by_role("tab", name="Change this picture").click()
-    page.get_by_role("textbox", name="What should be different?").fill("make it night")
+    page.get_by_role("textbox", name="What should be different here?").fill("make it night")
     button(page, "Change picture").click()
     expect_selected(page, 3)
     expect(page.locator(".st-key-strip")).to_contain_text("3 ✎")
@@ -268,7 +269,7 @@ def test_keys_decide_again_after_a_choice_from_a_list(
     quality = page.get_by_role("combobox", name="Quality")
     quality.focus()
     for _ in range(2):
-        expect(quality).to_be_focused()
+        expect_focus(quality)
         page.keyboard.press("ArrowDown")
         expect(quality).to_have_attribute("aria-expanded", "true")
         page.keyboard.press("Enter")

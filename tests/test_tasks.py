@@ -17,6 +17,7 @@ from tests.studio import (
     button,
     choose,
     edit_box,
+    expect_focus,
     expect_prompt,
     expect_screen,
     expect_selected,
@@ -110,7 +111,7 @@ def test_a_first_visit_ends_with_a_picture_that_is_approved_and_downloaded(
     expect(page.get_by_text(INTRODUCTION)).to_be_visible()
     if hand.kind == "thumb":
         hand.touch(prompt_box(page))
-    page.wait_for_function("document.activeElement.ariaLabel === 'Prompt'")
+    expect_focus(prompt_box(page))
     page.keyboard.type("a fox")
     hand.press("Generate Image", "Control+Enter")
     expect_screen(page, "2. Review Generated Image")
@@ -189,7 +190,7 @@ def test_of_two_changes_the_second_is_taken_back(
     images_server.script(*[plain(picture(words)) for words in ("day", "night", "with a moon")])
     to_review(page, api_app, "a fox")
     page.get_by_role("tab", name="Change this picture").click()
-    words = page.get_by_role("textbox", name="What should be different?")
+    words = page.get_by_role("textbox", name="What should be different here?")
     for number, change in ((2, "make it night"), (3, "add a moon")):
         words.fill(change)
         hand.press("Change picture", "Control+Enter")

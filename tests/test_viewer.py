@@ -106,6 +106,22 @@ def test_what_is_under_the_mouse_stays_there_while_it_grows(
     assert moved["y"] - after["y"] == pytest.approx(40, abs=1)
 
 
+def test_only_the_left_button_of_a_mouse_moves_and_chooses(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("c")
+    expect(chosen(page)).to_have_text("2")
+    other = panes(page).nth(0).locator("img")
+    before = other.get_attribute("style")
+    place = box_of(other)
+    for kind in ("right", "middle"):
+        other.click(button=kind)
+        page.mouse.move(place["x"] + 150, place["y"] + 90)
+    expect(chosen(page)).to_have_text("2")
+    assert other.get_attribute("style") == before
+
+
 def test_two_are_compared_in_the_whole_window_and_move_as_one(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -81,7 +81,7 @@ def test_a_picture_is_changed_by_one_call_through_litellm(
     to_review(page, litellm_app)
     images_server.script(then=plain(picture("at night")))
     page.get_by_role("tab", name="Change this picture").click()
-    page.get_by_role("textbox", name="What should be different?").fill("make it night")
+    page.get_by_role("textbox", name="What should be different here?").fill("make it night")
     button(page, "Change picture").click()
     expect(facts(page)).to_contain_text("Picture 2 ·", timeout=LONG)
     assert [call.path for call in images_server.calls] == ["/v1/images/edits"]

@@ -12,12 +12,13 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from email.parser import BytesParser
 from email.policy import HTTP
+from functools import partial
 from typing import Any
 
 import httpx2
 from PIL import Image, ImageFilter, PngImagePlugin, UnidentifiedImageError
 
-from utils.demo.painter import paint, retouch
+from utils.demo.painter import paint, repaint, retouch
 from utils.images.models import DEMO_MODEL
 from utils.images.pictures import encode
 
@@ -104,20 +105,37 @@ def _drawing(wish: dict[str, Any], seed: int) -> tuple[Draw, dict[str, str]]:
     prompt = str(wish.get("prompt") or "")
     transparent = wish.get("background") == "transparent"
     if "image" in wish:
-        try:
-            source = Image.open(io.BytesIO(wish["image"]))
-            source.load()
-        except (UnidentifiedImageError, OSError) as exc:
-            raise BadRequestError("image", "The image could not be read.") from exc
+        source = _open(wish, "image")
+        mask = _open(wish, "mask") if "mask" in wish else None
+        if mask and (mask.size != source.size or not mask.has_transparency_data):
+            raise BadRequestError("mask", "The mask needs the image's size, and transparency.")
         # Others write a seed too, each in its own way.
         own_seed = re.fullmatch(r"\d{1,10}", str(source.info.get("Seed")), re.ASCII)
         if own_seed is None:
-            return lambda size: retouch(source, prompt, size, seed=seed), {}
+            return _masked(partial(retouch, source, prompt, seed=seed), source, mask), {}
         # A picture of our own is painted anew: the same scene with the new words added.
         prompt = f"{source.info.get('Prompt', '')}, {prompt}"
         seed = int(own_seed[0])
     notes = {"Prompt": prompt, "Seed": str(seed)}
-    return lambda size: paint(prompt, size, seed=seed, transparent=transparent), notes
+    draw = partial(paint, prompt, seed=seed, transparent=transparent)
+    if "image" in wish and mask:
+        # Of two scenes no seed and no prompt tells any more.
+        return _masked(draw, source, mask), {}
+    return draw, notes
+
+
+def _masked(draw: Draw, source: Image.Image, mask: Image.Image | None) -> Draw:
+    """Return a `draw` that leaves the source as it is where the mask is not transparent."""
+    return (lambda size: repaint(source, draw(size), mask)) if mask else draw
+
+
+def _open(wish: dict[str, Any], name: str) -> Image.Image:
+    try:
+        opened = Image.open(io.BytesIO(wish[name]))
+        opened.load()
+    except (UnidentifiedImageError, OSError) as exc:
+        raise BadRequestError(name, f"The {name} could not be read.") from exc
+    return opened
 
 
 def _draft(draw: Draw, index: int) -> Draw:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageFilter, ImageOps
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
@@ -103,6 +103,17 @@ def retouch(source: Image.Image, prompt: str, size: Pair, *, seed: int) -> Image
         scene.colours = [np.ones(3) if "snow" in scene.tags else scene.rng(scene.stem).random(3)]
     scene.rgb = scene.tint(rgb, 0, 0.6)
     return scene.finish(False)
+
+
+def repaint(source: Image.Image, new: Image.Image, mask: Image.Image) -> Image.Image:
+    """Return `source` at the size of `new`, with `new` where `mask` is transparent.
+
+    As real models do, it changes a little outside of that place too.
+    """
+    place = ImageOps.invert(mask.convert("RGBA").getchannel("A")).resize(new.size)
+    edge = max(2, min(new.size) // 60)
+    wider = place.filter(ImageFilter.GaussianBlur(edge)).point(lambda value: min(255, 3 * value))
+    return Image.composite(new, ImageOps.fit(source.convert(new.mode), new.size), wider)
 
 
 class _Scene:

@@ -3,6 +3,8 @@
 from utils.images.addresses import ROUTES, address
 from utils.images.api import Picture, kind, make, places
 from utils.images.catalogue import is_listing, listed_models
+from utils.images.composing import COMPOSER, put_back
+from utils.images.differences import prompt_difference, settings_difference
 from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
 from utils.images.models import COSTLY, PRESETS, expected_cost, retirement
 from utils.images.parameters import (
@@ -20,6 +22,7 @@ from utils.images.uploads import take_uploads
 
 __all__ = [
     "AUTO",
+    "COMPOSER",
     "COSTLY",
     "DEFAULTS",
     "MIME",
@@ -46,7 +49,10 @@ __all__ = [
     "listed_models",
     "make",
     "places",
+    "prompt_difference",
+    "put_back",
     "retirement",
+    "settings_difference",
     "size_error",
     "size_to_come",
     "take_uploads",

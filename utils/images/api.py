@@ -20,6 +20,7 @@ from openai import (
     UnprocessableEntityError,
 )
 
+from utils import marks
 from utils.images import clients, engines, errors, models, pictures
 from utils.images.events import load, picture_in, read_events
 from utils.images.fetch import bounded, fetch_picture
@@ -53,7 +54,9 @@ class Picture:
 
     `name` is that of its bytes in the table of blobs, and `extension` png, jpg or webp by these
     bytes; `tokens` are the API's count, 0 where it sent none; `seconds` is how long it took, and
-    `refused` names the chosen settings that the server would not take.
+    `refused` names the chosen settings that the server would not take. `outside` is which share of
+    what was not marked differs from the picture that it comes from, None where nothing was marked.
+    `made_of` names the two pictures that one is put together from, made here and not by a model.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Picture:
     cost: Cost
     seconds: float
     refused: tuple[str, ...] = ()
+    outside: float | None = None
+    made_of: tuple[str, ...] = ()
 
 
 OnDraft = Callable[[pictures.Draft], None]
@@ -175,9 +180,14 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
 
 async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) -> Picture:
     sources = _read_sources(request)
-    answer, refused = await _ask_for_what_is_taken(request, sources, on_partial)
+    mark = await to_thread(_read_mark, request, sources)
+    files = await to_thread(_files, request, sources, mark) if sources else {}
+    answer, refused = await _ask_for_what_is_taken(request, files, on_partial)
     seconds = time.monotonic() - began
     made = answer.picture
+    outside = None
+    if mark:
+        outside = await to_thread(marks.changed_outside, sources[0], made.data, mark)
     # In a thread: the hash of a large picture would hold up every other job for some 10 ms.
     try:
         versions = {"thumbnail": made.thumbnail, "screen": made.screen}
@@ -196,7 +206,15 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         cost.tokens,
     )
     return Picture(
-        name, made.extension, made.width, made.height, cost.tokens, cost, seconds, refused
+        name,
+        made.extension,
+        made.width,
+        made.height,
+        cost.tokens,
+        cost,
+        seconds,
+        refused,
+        outside,
     )
 
 
@@ -226,8 +244,31 @@ def _read_sources(request: _Request) -> tuple[bytes, ...]:
     return found
 
 
+def _read_mark(request: _Request, sources: tuple[bytes, ...]) -> marks.Mark | None:
+    """Return the mark on the first source, whose size it needs."""
+    if not request.wish.mark:
+        return None
+    mark = marks.read(request.wish.mark, pictures.size_of(sources[0]))
+    if mark is None:
+        raise FailedError(errors.MARK_REFUSED)
+    return mark
+
+
+def _files(
+    request: _Request, sources: tuple[bytes, ...], mark: marks.Mark | None
+) -> dict[str, Any]:
+    """Return the pictures that go along, by the API's names, and the mark on the first of them."""
+    images = [_file(number, source) for number, source in enumerate(sources, 1)]
+    files: dict[str, Any] = {"image": images[0] if len(images) == 1 else images}
+    if mark and models.takes_markup(request.engine.model):
+        files["markup"] = ("markup.png", marks.markup(mark), pictures.MIME["png"])
+    elif mark:
+        files["mask"] = ("mask.png", marks.mask(mark), pictures.MIME["png"])
+    return files
+
+
 async def _ask_for_what_is_taken(
-    request: _Request, sources: tuple[bytes, ...], on_partial: OnDraft
+    request: _Request, files: Mapping[str, Any], on_partial: OnDraft
 ) -> tuple[_Answer, tuple[str, ...]]:
     """Leave out what this server is known to refuse, and learn what else it does.
 
@@ -238,12 +279,18 @@ async def _ask_for_what_is_taken(
     # Whose key it is may decide what is taken; only its hash is kept beyond the call.
     server = (engine.address, engine.model, hash(request.key))
     wished: dict[str, object] = {**options, **(DRAFTS if engines.streams(engine) else {})}
+    if request.wish.mark and "complexity" in models.known(engine.model).choices:
+        # A narrow edit: more may change what was not asked for.
+        wished = {"complexity": "low", **wished}
     sent = {name: wish for name, wish in wished.items() if (server, name, wish) not in _refused}
     learnt: set[str] = set()
     while True:
         try:
-            answer = await _ask(request, sources, sent, on_partial)
+            answer = await _ask(request, files, sent, on_partial)
         except (BadRequestError, UnprocessableEntityError) as exc:
+            if request.wish.mark and errors.refuses_mark(exc.body, request.wish.prompt):
+                # Without it this would buy an edit of the whole picture.
+                raise FailedError(errors.MARK_REFUSED) from None
             name = errors.refused_parameter(exc.body, sent, request.wish.prompt)
             if not name:
                 raise
@@ -260,12 +307,12 @@ async def _ask_for_what_is_taken(
 
 async def _ask(
     request: _Request,
-    sources: tuple[bytes, ...],
+    files: Mapping[str, Any],
     sent: Mapping[str, object],
     on_partial: OnDraft,
 ) -> _Answer:
     patience = get_settings().image_timeout
-    async with timeout(patience) as limit, _call(request, sources, sent) as response:
+    async with timeout(patience) as limit, _call(request, files, sent) as response:
         told = _price(response.headers.get("x-litellm-response-cost", ""))
         chunks = bounded(response.iter_bytes())
         if response.headers.get("content-type", "").startswith("image/"):
@@ -283,13 +330,13 @@ async def _ask(
                 return _Answer(picture, event.get("usage"), told)
             if event.get("error") or name == "error":
                 raise FailedError(
-                    errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(sources))
+                    errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(files))
                 )
         raise FailedError(errors.NO_PICTURE)
 
 
 def _call(
-    request: _Request, sources: tuple[bytes, ...], sent: Mapping[str, object]
+    request: _Request, files: Mapping[str, Any], sent: Mapping[str, object]
 ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
     engine, key = request.engine, request.key
     images = clients.api_client(engine, key).images.with_streaming_response
@@ -300,10 +347,7 @@ def _call(
         # The settings of newer models are none that the SDK must know.
         "extra_body": dict(sent),
     }
-    if not sources:
-        return images.generate(**asked)
-    files = [_file(number, source) for number, source in enumerate(sources, 1)]
-    return images.edit(image=files[0] if len(files) == 1 else files, **asked)
+    return images.edit(**files, **asked) if files else images.generate(**asked)
 
 
 def _file(number: int, data: bytes) -> tuple[str, bytes, str]:

@@ -26,6 +26,8 @@ from utils.jobs.outcomes import UNKNOWN, FailedError, Problem
 MESSAGE_LENGTH = 4000
 # Seconds: nobody waits longer than that on an open page.
 LONGEST_WAIT = 600.0
+# How a mark on a picture goes to the API.
+MARKS = ("markup", "mask")
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,11 @@ SOURCE_GONE = Problem(
     "source gone",
     "A picture that this was to be made from is no longer kept here. Add it again and try again.",
 )
+MARK_REFUSED = Problem(
+    "mark refused",
+    "The server would not take the mark on the picture, so nothing was made. "
+    "Clear the mark, or choose another model, and try again.",
+)
 KEY_GONE = Problem(
     "key gone",
     "The key that you typed is no longer here: it is forgotten when the page closes. "
@@ -290,6 +297,16 @@ def explain_body(
     wait = _seconds(headers, error.message)
     problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, request_id)
     return _not_now(problem) if rule.retry and wait and wait > LONGEST_WAIT else problem
+
+
+def refuses_mark(body: object, prompt: str) -> bool:
+    """Return whether an error body speaks of the mark on a picture, not of what the prompt says."""
+    error = _read(body, prompt)
+    if error.param in MARKS:
+        return True
+    return not any(name in prompt for name in MARKS) and bool(
+        re.search(rf"\b({'|'.join(MARKS)})\b", error.message, re.IGNORECASE)
+    )
 
 
 def refused_parameter(body: object, sent: Container[str], prompt: str) -> str:

@@ -36,6 +36,7 @@ SIMPLE: Mapping[str, tuple[str, ...]] = {
     "output_format": ("png", "jpeg", "webp"),
 }
 FULL = {**SIMPLE, "quality": ("low", "medium", "high", "xhigh", "max")}
+NEWEST = {**FULL, "complexity": ("low", "medium", "high")}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Model:
 
     `choices` are the values of each setting that it takes, by the setting's key; `free_sizes` is
     True where it takes sizes beyond the presets, and `size_limits` where these must keep to the
-    documented limits; `priced` where the prices above are its own. `shutdown` is when it is
-    switched off, and `successor` what to take then.
+    documented limits; `priced` where the prices above are its own; `markup` where it is documented
+    to follow what is drawn on a picture. `shutdown` is when it is switched off, and `successor`
+    what to take then.
     """
 
     prefix: str
@@ -53,6 +55,7 @@ class Model:
     free_sizes: bool = True
     size_limits: bool = True
     priced: bool = False
+    markup: bool = False
     shutdown: date | None = None
     successor: str = LIVE_MODELS[0]
 
@@ -64,8 +67,8 @@ MODELS = (
         {key: values for key, values in SIMPLE.items() if key != "quality"},
         size_limits=False,
     ),
-    Model("gpt-image-2.6", FULL, priced=True),
-    Model("gpt-image-2.5", FULL, priced=True),
+    Model("gpt-image-2.6", NEWEST, priced=True, markup=True),
+    Model("gpt-image-2.5", FULL, priced=True, markup=True),
     Model("gpt-image-2", SIMPLE, priced=True),
     Model("gpt-image-1-mini", SIMPLE, free_sizes=False, shutdown=date(2026, 12, 1)),
     Model(
@@ -99,6 +102,15 @@ def known(name: str) -> Model:
     """Return what is documented about the model of this name; gateways put a provider before it."""
     bare = name.rpartition("/")[2]
     return next(model for model in MODELS if bare.startswith(model.prefix))
+
+
+def takes_markup(name: str) -> bool:
+    """Return whether the model follows a markup; every other one gets a mask.
+
+    Not where a gateway puts a provider before the name: one that does not know a markup leaves it
+    out, and has an edit of the whole picture paid.
+    """
+    return known(name).markup and "/" not in name
 
 
 def check_size(model: str, text: str) -> str:

@@ -3,7 +3,9 @@
 An engine of another kind brings a module with the same functions; the screens know no more of it.
 """
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from html import escape
 from typing import cast
@@ -12,11 +14,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from utils import images
+from utils import images, marks
 from utils.review import moves
-from utils.review.blobs import blobs
+from utils.review.blobs import NoRoomError, blobs
 from utils.review.interruptions import uninterrupted
-from utils.review.records import Attempt, Cost, Engine
+from utils.review.records import Attempt, Cost, Engine, Pending
 from utils.review.store import Store, by_key
 from utils.scripts import script_tag
 
@@ -136,6 +138,19 @@ def render_download(attempt: Attempt, *, primary: bool) -> None:
     )
 
 
+def render_marking(shared: Store, attempt: Attempt) -> None:
+    """Let a person mark on the picture where it is to be different; say what is marked."""
+    picture = cast("images.Picture", attempt.result)
+    size, drawn = (picture.width, picture.height), shared["marks"].get(attempt.id, "")
+
+    def take(strokes: str) -> None:
+        moves.mark(shared, attempt.id, strokes if marks.read(strokes, size) else "")
+
+    marks.render(f"mark-{attempt.id}", attempt.id, size, drawn, take)
+    mark = marks.read(drawn, size)
+    st.text(f"Marked: {marks.describe(mark)}." if mark else "Nothing is marked.")
+
+
 def render_facts(attempt: Attempt) -> None:
     """Show how a picture came to be, and what was asked for in vain."""
     picture = cast("images.Picture", attempt.result)
@@ -144,11 +159,14 @@ def render_facts(attempt: Attempt) -> None:
         f"Picture {attempt.number}",
         "Demo, which knows landscapes" if images.is_demo(engine) else engine.model,
         f"{picture.width} x {picture.height} {picture.extension.upper()}",
-        f"{picture.seconds:.0f} s",
     ]
+    if not picture.made_of:
+        facts.append(f"{picture.seconds:.0f} s")
     if picture.cost.tokens or picture.cost.dollars:
         facts.append(cost_in_words(picture.cost))
     st.text(" · ".join(facts))
+    if picture.made_of:
+        st.text("The marked place of one picture, and all else of another. No model was asked.")
     if sources := attempt.wish.sources:
         with st.container(key="sources"):
             _show_small(["Made from", *(_source(name, "A picture") for name in sources)])
@@ -156,6 +174,47 @@ def render_facts(attempt: Attempt) -> None:
         words = {one.key: one.words for one in images.PARAMETERS}
         names = " and ".join(words[name] for name in picture.refused)
         st.info(f"The server would not take {names} that you chose, and made its own choice.")
+
+
+def render_changes(shared: Store, attempt: Attempt) -> None:
+    """Say what differs from the attempt that this one comes from; offer to put the rest back."""
+    picture, wish = cast("images.Picture", attempt.result), attempt.wish
+    for parent in shared["attempts"]:
+        if parent.id == wish.parent:
+            words = images.prompt_difference(parent.wish.brief, wish.brief)
+            settings = images.settings_difference(parent.wish, wish)
+            if words:
+                st.html(f'<p class="difference">From picture {parent.number}: {words}</p>')
+            if settings and not picture.made_of:
+                st.text(settings)
+    if picture.outside is not None:
+        percent = math.ceil(picture.outside * 100)
+        st.text(f"{percent} % outside your mark changed" if percent else "Nothing else changed.")
+        st.button(
+            "Put the rest back",
+            key=f"put-back-{attempt.id}",
+            on_click=put_rest_back,
+            args=(shared, attempt.id),
+        )
+
+
+@uninterrupted
+def put_rest_back(shared: Store, attempt_id: str) -> None:
+    """Add an attempt: the marked place of this one, and all else of the one that it comes from."""
+    attempt = moves.find_attempt(shared, attempt_id)
+    wish = replace(attempt.wish, engine=images.COMPOSER)
+    picture = cast("images.Picture", attempt.result)
+    try:
+        made = images.put_back(shared["owner"], wish.sources[0], picture, wish.mark)
+    except (LookupError, ValueError):
+        shared["error_message"] = "The picture before the change is no longer kept here."
+    except NoRoomError:
+        shared["error_message"] = "There is no room for one more picture. Start over to make some."
+    else:
+        # Two clicks make one: its id follows from what it is made of.
+        made_here = f"{attempt_id}-put-back"
+        moves.receive(shared, Pending(made_here, made_here, wish), made)
+        moves.select(shared, made_here)
 
 
 def cost_in_words(cost: Cost) -> str:

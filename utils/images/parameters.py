@@ -28,6 +28,7 @@ class Parameter:
 PARAMETERS = (
     Parameter("size", "Size", "the size", ("size", "width", "height"), paces=True),
     Parameter("quality", "Quality", "the quality", ("quality",), paces=True),
+    Parameter("complexity", "Complexity", "the complexity", ("complexity",), paces=True),
     Parameter("background", "Background", "the background", ("background",), paces=False),
     Parameter("output_format", "Format", "the format", ("output_format", "format"), paces=False),
 )

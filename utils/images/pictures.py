@@ -74,6 +74,12 @@ def check_picture(data: bytes) -> Checked:
         )
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Return width and height of a picture as it is seen; raises NotAPictureError if it is none."""
+    with _opened(data) as opened:
+        return opened.size
+
+
 def check_draft(data: bytes) -> Draft:
     """Return what the page shows of a partial picture; raises NotAPictureError if it is none."""
     with _opened(data) as opened:
@@ -89,6 +95,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NotAPictureError("too many pixels")
             opened.load()
+            # As it is seen: the page turns what a camera has only noted.
+            ImageOps.exif_transpose(opened, in_place=True)
             yield opened
     except NotAPictureError:
         raise

@@ -203,14 +203,15 @@ def generate(shared: Store, click_id: str, choose: Choose) -> None:
 
 def generate_edited(shared: Store, click_id: str, choose: Choose) -> None:
     """Ask for results of the prompt in the review's box."""
-    edit(shared, shared["under_review"])
-    _ask(shared, click_id, choose, edited_prompt(shared), source_names(shared))
+    parent = shared["under_review"]
+    edit(shared, parent)
+    _ask(shared, click_id, choose, edited_prompt(shared), source_names(shared), parent)
 
 
 def regenerate(shared: Store, click_id: str, choose: Choose) -> None:
     """Ask for the same as the attempt under review once more, with the settings of today."""
     wish = find_attempt(shared, shared["under_review"]).wish
-    _ask(shared, click_id, choose, wish.prompt, wish.sources, wish.parent, wish.brief)
+    _ask(shared, click_id, choose, wish.prompt, wish.sources, wish.parent, wish.brief, wish.mark)
 
 
 def change(shared: Store, click_id: str, choose: Choose) -> None:
@@ -218,7 +219,14 @@ def change(shared: Store, click_id: str, choose: Choose) -> None:
     attempt = find_attempt(shared, shared["under_review"])
     brief = f"{attempt.wish.brief.rstrip(' .')}. {shared['change']}"
     sources = (attempt.result.name, *source_names(shared))
-    _ask(shared, click_id, choose, shared["change"], sources, attempt.id, brief)
+    mark = shared["marks"].get(attempt.id, "")
+    _ask(shared, click_id, choose, shared["change"], sources, attempt.id, brief, mark)
+
+
+@uninterrupted
+def mark(shared: Store, attempt_id: str, mark: str) -> None:
+    """Note where on an attempt something is to be different, as the engine's page writes it."""
+    shared["marks"] = {**shared["marks"], attempt_id: mark}
 
 
 def ask_again(shared: Store, click_id: str, choose: Choose) -> None:
@@ -258,6 +266,8 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
     # What was typed and sent is the prompt of what came: no other box needs to keep it.
     edits = shared["edits"]
     shared["edits"] = {one: text for one, text in edits.items() if text != pending.wish.brief}
+    there = {attempt.id for attempt in shared["attempts"]}
+    shared["marks"] = {one: mark for one, mark in shared["marks"].items() if one in there}
     _note_cost(shared, pending, replace(result.cost, lost=lost))
     if pending.id not in shared["unseen"]:
         shared["unseen"] = (*shared["unseen"], pending.id)
@@ -463,6 +473,7 @@ def _ask(
     sources: tuple[str, ...],
     parent: str = "",
     brief: str = "",
+    mark: str = "",
 ) -> None:
     if not _may_ask(shared, click_id):
         return
@@ -484,7 +495,7 @@ def _ask(
     except ValueError as exc:
         shared["error_message"] = str(exc)
         return
-    wish = Wish(prompt, engine, options, sources, parent, brief or prompt)
+    wish = Wish(prompt, engine, options, sources, parent, brief or prompt, mark)
     _begin(shared, [wish] * shared["count"])
 
 

@@ -26,8 +26,9 @@ class Wish:
     """What a click asks for, whole when the click is made: nothing is chosen again later.
 
     `options` are the settings that were chosen, by the engine's own names; `sources` are names of
-    what it is to be made from, in the table of blobs; `parent` is the attempt that it changes;
-    `brief` is a prompt that stands by itself, where `prompt` only says what is to be different.
+    what it is to be made from, in the table of blobs; `parent` is the attempt that it comes from;
+    `brief` is a prompt that stands by itself, where `prompt` only says what is to be different, and
+    `mark` says where on the first source, as the engine's own page writes it.
     """
 
     prompt: str
@@ -36,6 +37,7 @@ class Wish:
     sources: tuple[str, ...] = ()
     parent: str = ""
     brief: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Store(TypedDict):
     prompt_round: int
     edits: Mapping[str, str]
     change: str
+    marks: Mapping[str, str]
     references: tuple[tuple[str, str], ...]
     upload_round: int
     count: int
@@ -72,6 +73,7 @@ DEFAULTS: Store = {
     "prompt_round": 0,
     "edits": {},
     "change": "",
+    "marks": {},
     "references": (),
     "upload_round": 0,
     "count": 1,

@@ -1,0 +1,27 @@
+"""Pictures that are put together here, from two that were made."""
+
+from utils import marks
+from utils.images.api import Picture
+from utils.images.pictures import check_picture
+from utils.review.blobs import blobs
+from utils.review.records import Cost, Engine
+
+COMPOSER = Engine("This page", "composed here")
+
+
+def put_back(owner: str, before: str, after: Picture, strokes: str) -> Picture:
+    """Return the marked place of `after` in all else of `before`, a name in the table of blobs.
+
+    Raises LookupError where one of them is gone, ValueError where they do not fit together, and
+    NoRoomError where the new one has no room.
+    """
+    old, new = blobs.get(before), blobs.get(after.name)
+    if old is None or new is None:
+        raise LookupError("a picture is no longer kept")
+    mark = marks.read(strokes, (after.width, after.height))
+    if mark is None:
+        raise ValueError("nothing is marked")
+    made = check_picture(marks.put_back(old, new, mark))
+    name = blobs.put(owner, made.data, thumbnail=made.thumbnail, screen=made.screen)
+    together = (before, after.name)
+    return Picture(name, made.extension, made.width, made.height, 0, Cost(), 0.0, made_of=together)

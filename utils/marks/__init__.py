@@ -1,0 +1,16 @@
+"""Where a picture is to be changed, drawn on it by a person: all that is offered to other rooms."""
+
+from utils.marks.areas import changed_outside, markup, mask, put_back
+from utils.marks.strokes import Mark, describe, read
+from utils.marks.surface import render
+
+__all__ = [
+    "Mark",
+    "changed_outside",
+    "describe",
+    "markup",
+    "mask",
+    "put_back",
+    "read",
+    "render",
+]

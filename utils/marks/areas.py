@@ -1,0 +1,82 @@
+"""What is made of a mark: a mask or a markup for the API, what has changed, the rest put back."""
+
+import io
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+
+from utils.marks.strokes import Mark, draw, is_closed, trace
+
+# What is drawn for a model to see: no picture is likely to have much of it.
+INK = (255, 0, 160, 255)
+# How much a value of 0 to 255 may differ without being seen: what a coder or a model does to a
+# picture that it repaints as it was.
+UNSEEN = 12
+# How far the old picture goes into the marked place, in widths of the brush.
+SOFT_SHARE = 0.5
+
+
+def mask(mark: Mark) -> bytes:
+    """Return a PNG of the picture's size that is transparent where it is to be changed."""
+    solid = Image.new("RGBA", mark.size, (0, 0, 0, 255))
+    solid.putalpha(ImageOps.invert(draw(mark, mark.size)))
+    return _png(solid)
+
+
+def markup(mark: Mark) -> bytes:
+    """Return a PNG of the picture's size that is transparent but for the strokes.
+
+    What a stroke encloses has a line around it; what strokes cover is covered.
+    """
+    sheet = Image.new("RGBA", mark.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(sheet)
+    for stroke in mark.strokes:
+        wide = max(2, mark.brush // 3) if is_closed(stroke) else mark.brush
+        trace(pen, [(float(x), float(y)) for x, y in stroke], wide, INK)
+    return _png(sheet)
+
+
+def changed_outside(before: bytes, after: bytes, mark: Mark) -> float | None:
+    """Return which share of what is not marked differs to the eye; None where sizes differ."""
+    old, new = _upright(before), _upright(after)
+    if not old.size == new.size == mark.size:
+        return None
+    outside = ImageOps.invert(draw(mark, mark.size))
+    bands = ImageChops.difference(old.convert("RGBA"), new.convert("RGBA")).split()
+    most = bands[0]
+    for band in bands[1:]:
+        most = ImageChops.lighter(most, band)
+    differs = most.point(lambda value: 255 if value > UNSEEN else 0)
+    total = outside.histogram()[255]
+    return ImageChops.darker(differs, outside).histogram()[255] / total if total else 0.0
+
+
+def put_back(before: bytes, after: bytes, mark: Mark) -> bytes:
+    """Return a PNG: the marked place of `after`, and everything else of `before`.
+
+    Outside the mark each pixel is the old one; the edge between them is soft, and lies inside.
+    Raises ValueError where the sizes differ.
+    """
+    old, new = _upright(before), _upright(after)
+    if not old.size == new.size == mark.size:
+        raise ValueError("the pictures have different sizes")
+    mode = "RGBA" if "RGBA" in (old.mode, new.mode) else "RGB"
+    area = draw(mark, mark.size)
+    # Half of a blurred edge lies outside of it: that half is cut off, the other one stretched.
+    blurred = area.filter(ImageFilter.GaussianBlur(mark.brush * SOFT_SHARE / 2))
+    soft = ImageChops.darker(blurred.point(lambda value: max(0, 2 * value - 255)), area)
+    return _png(Image.composite(new.convert(mode), old.convert(mode), soft))
+
+
+def _upright(data: bytes) -> Image.Image:
+    """Return a picture as it is seen, of eight bits each, in RGB or RGBA."""
+    opened: Image.Image = Image.open(io.BytesIO(data))
+    ImageOps.exif_transpose(opened, in_place=True)
+    if opened.mode.startswith("I"):
+        opened = opened.point(lambda value: value / 256).convert("L")
+    return opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+
+
+def _png(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG", compress_level=3)
+    return out.getvalue()

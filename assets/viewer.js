@@ -134,15 +134,24 @@ for (const end of ["pointerup", "pointercancel"]) {
 
 window.addEventListener("resize", () => dialog.open && place());
 
+// What can be looked at: not what is set aside, unless it is what is under review.
 function all() {
-  const strip = document.querySelectorAll(".st-key-strip img");
-  const images = strip.length ? strip : document.querySelectorAll("figure.picture > img");
-  return [...images].map((image) => {
+  const strip = inStrip().filter((image) => !("aside" in image.dataset) || idOf(image) === underReview());
+  const images = strip.length ? strip : [...document.querySelectorAll("figure.picture > img")];
+  return images.map((image) => {
     const [id, number] = image.dataset.attempt.split(" ");
     const [width, height] = image.style.getPropertyValue("--shape").split("/").map(Number);
     const address = image.src.replace(/\/(thumbnail|screen)$/, "");
     return { id, number, width, height, address, alt: image.alt };
   });
+}
+
+function inStrip() {
+  return [...document.querySelectorAll(".st-key-strip img")];
+}
+
+function idOf(image) {
+  return image?.dataset.attempt.split(" ")[0];
 }
 
 function indexOf(id) {
@@ -156,7 +165,7 @@ function neighbour(id, by) {
 }
 
 function underReview() {
-  return document.querySelector("figure.picture > img")?.dataset.attempt.split(" ")[0];
+  return idOf(document.querySelector("figure.picture > img"));
 }
 
 function open(count) {
@@ -343,7 +352,8 @@ function isModified({ ctrlKey, metaKey, altKey }) {
 }
 
 function select(id) {
-  const radio = document.querySelectorAll(".st-key-strip [role=radio]")[indexOf(id)];
+  const at = inStrip().findIndex((image) => idOf(image) === id);
+  const radio = document.querySelectorAll(".st-key-strip [role=radio]")[at];
   if (radio?.ariaChecked === "false") {
     radio.click();
   }

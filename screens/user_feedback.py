@@ -93,12 +93,10 @@ def render_strip(shared: Store) -> None:
     One element for all thumbnails and one for all numbers: a rerun takes as long with 24 attempts
     as with one.
     """
-    numbers = {
-        attempt.id: f"{attempt.number} ✎" if attempt.wish.sources else str(attempt.number)
-        for attempt in shared["attempts"]
-    }
+    attempts = moves.in_order(shared)
+    numbers = {attempt.id: number_in_words(shared, attempt) for attempt in attempts}
     with st.container(key="strip"):
-        page.show_small(shared["attempts"])
+        page.show_small(attempts, shared["aside"])
         st.pills(
             "Picture under review",
             list(numbers),
@@ -110,13 +108,38 @@ def render_strip(shared: Store) -> None:
             required=True,
         )
     if len(numbers) > 1:
-        render_stepping(shared)
+        render_sorting(shared)
 
 
-def render_stepping(shared: Store) -> None:
-    """Offer the next attempt and the one before by key; the script selects others by number."""
+def number_in_words(shared: Store, attempt: Attempt) -> str:
+    """Return an attempt's number, with signs for one that was made from others or is kept."""
+    signs = ["✎"] * bool(attempt.wish.sources) + ["★"] * (attempt.id in shared["kept"])
+    return " ".join([str(attempt.number), *signs])
+
+
+def render_sorting(shared: Store) -> None:
+    """Offer to keep and to set aside, and the attempts before and after by key.
+
+    The script selects others by number.
+    """
+    shown = shared["under_review"]
     with st.container(key="keys"):
         st.button("Previous", shortcut="Left", on_click=moves.step, args=(shared, -1))
         st.button("Next", shortcut="Right", on_click=moves.step, args=(shared, 1))
-    if len(shared["attempts"]) == moves.MAX_ATTEMPTS:
-        st.caption(f"Only the newest {moves.MAX_ATTEMPTS} are kept.")
+    with st.container(horizontal=True, gap="xsmall", key="sorting"):
+        st.button(
+            "Keep no more" if shown in shared["kept"] else "Keep",
+            key="keep",
+            shortcut="K",
+            on_click=moves.keep,
+            args=(shared, shown),
+        )
+        st.button(
+            "Take back" if shown in shared["aside"] else "Set aside",
+            key="set-aside",
+            shortcut="X",
+            on_click=moves.set_aside,
+            args=(shared, shown),
+        )
+    if len(shared["attempts"]) >= moves.MAX_ATTEMPTS:
+        st.caption("For the next one the oldest goes: one set aside first, and none that you keep.")

@@ -461,6 +461,56 @@ def test_one_own_file_is_left_out_and_the_others_stay(shared: Store) -> None:
     assert shared["references"] == (files[0], files[2])
 
 
+def test_what_is_set_aside_is_passed_over_and_stands_at_the_end(shared: Store) -> None:
+    one, two, three = (make(shared, words=words) for words in ("one", "two", "three"))
+    moves.set_aside(shared, two.id)
+    assert [attempt.id for attempt in moves.in_order(shared)] == [one.id, three.id, two.id]
+    moves.select(shared, one.id)
+    moves.step(shared, 1)
+    assert shared["under_review"] == three.id
+    moves.step(shared, 1)
+    assert shared["under_review"] == one.id
+    # From one that is set aside the way goes on all the same.
+    moves.select(shared, two.id)
+    moves.step(shared, 1)
+    assert shared["under_review"] == three.id
+    moves.set_aside(shared, two.id)
+    assert not shared["aside"]
+
+
+def test_keeping_and_setting_aside_exclude_each_other(shared: Store) -> None:
+    attempt = make(shared)
+    moves.keep(shared, attempt.id)
+    moves.set_aside(shared, attempt.id)
+    assert (shared["kept"], shared["aside"]) == ((), (attempt.id,))
+    moves.keep(shared, attempt.id)
+    assert (shared["kept"], shared["aside"]) == ((attempt.id,), ())
+    moves.keep(shared, attempt.id)
+    assert (shared["kept"], shared["aside"]) == ((), ())
+
+
+def test_the_bound_takes_what_is_set_aside_first_and_never_what_is_kept(shared: Store) -> None:
+    made = [make(shared, words=f"number {number}") for number in range(moves.MAX_ATTEMPTS)]
+    moves.keep(shared, made[0].id)
+    moves.set_aside(shared, made[9].id)
+    for words, gone in (("next", made[9]), ("one more", made[1])):
+        make(shared, words=words)
+        left = [attempt.id for attempt in shared["attempts"]]
+        assert len(left) == moves.MAX_ATTEMPTS
+        assert gone.id not in left
+        assert made[0].id in left
+
+
+def test_who_keeps_all_there_is_room_for_is_told_before_anything_is_asked_for(
+    shared: Store,
+) -> None:
+    for number in range(moves.MAX_ATTEMPTS):
+        moves.keep(shared, make(shared, words=f"number {number}").id)
+    moves.regenerate(shared, shared["click_id"], choose)
+    assert not waiting(shared)
+    assert "Keep one less" in shared["error_message"]
+
+
 def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Store) -> None:
     make(shared)
     moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")

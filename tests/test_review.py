@@ -281,6 +281,42 @@ def test_keys_decide_again_after_a_choice_from_a_list(
     expect_screen(page, "3. Final Result")
 
 
+def test_one_key_keeps_and_one_sets_aside(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app)
+    for number in (2, 3):
+        regenerate(page, number)
+    page.keyboard.press("k")
+    expect(page.get_by_role("radio")).to_have_text(["1", "2", "3 ★"])
+    expect_settled(page)
+    page.keyboard.press("1")
+    expect_selected(page, 1)
+    expect_settled(page)
+    page.keyboard.press("x")
+    expect(page.get_by_role("radio")).to_have_text(["2", "3 ★", "1"])
+    expect(page.locator("[data-aside]")).to_have_count(1)
+    expect_selected(page, 1)
+    expect_settled(page)
+    page.keyboard.press("ArrowRight")
+    expect_selected(page, 2)
+    expect_settled(page)
+    # The viewer passes over it too.
+    page.keyboard.press("v")
+    expect(page.get_by_role("dialog").locator("section b")).to_have_text(["2", "3"])
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    expect_selected(page, 3)
+    expect_settled(page)
+    page.reload()
+    expect(page.get_by_role("radio")).to_have_text(["2", "3 ★", "1"])
+    expect_settled(page)
+    page.keyboard.press("1")
+    expect_selected(page, 1)
+    button(page, "Take back").click()
+    expect(page.get_by_role("radio")).to_have_text(["1", "2", "3 ★"])
+
+
 def test_no_key_decides_while_typing(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

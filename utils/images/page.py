@@ -4,7 +4,7 @@ An engine of another kind brings a module with the same functions; the screens k
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from html import escape
@@ -100,20 +100,23 @@ def show_place(shared: Store, place: DeltaGenerator) -> None:
     place.html(f'<figure class="idle">{image}<figcaption>{lines}</figcaption></figure>')
 
 
-def show_small(attempts: Sequence[Attempt]) -> None:
-    """Show the attempts' thumbnails, as one element."""
+def show_small(attempts: Sequence[Attempt], pale: Collection[str] = ()) -> None:
+    """Show the attempts' thumbnails, as one element; those of the ids in `pale` stand back."""
     addresses = [images.address(one.result.name, "thumbnail") for one in attempts]
-    _show_small(map(_image_of, attempts, addresses))
+    _show_small(
+        _image_of(one, address, " data-aside" if one.id in pale else "")
+        for one, address in zip(attempts, addresses, strict=True)
+    )
 
 
 def _show_small(written: Iterable[str]) -> None:
     st.html(f'<div class="small">{"".join(written)}</div>')
 
 
-def _image_of(attempt: Attempt, address: str) -> str:
+def _image_of(attempt: Attempt, address: str, more: str = "") -> str:
     """Return an attempt's picture as HTML, with what the viewer must know of it."""
     picture = cast("images.Picture", attempt.result)
-    whose = f' data-attempt="{attempt.id} {attempt.number}"'
+    whose = f' data-attempt="{attempt.id} {attempt.number}"{more}'
     return _image(address, attempt.wish.prompt, (picture.width, picture.height), whose)
 
 

@@ -327,10 +327,33 @@ def select(shared: Store, attempt_id: str) -> None:
 
 @uninterrupted
 def step(shared: Store, by: int) -> None:
-    """Put the attempt `by` places further under review; after the last comes the first."""
-    ids = [attempt.id for attempt in shared["attempts"]]
-    if shared["under_review"] in ids:
-        select(shared, ids[(ids.index(shared["under_review"]) + by) % len(ids)])
+    """Put the attempt `by` places further under review, past what is set aside.
+
+    After the last comes the first.
+    """
+    here = shared["under_review"]
+    ids = [one.id for one in shared["attempts"] if one.id == here or one.id not in shared["aside"]]
+    if here in ids:
+        select(shared, ids[(ids.index(here) + by) % len(ids)])
+
+
+@uninterrupted
+def keep(shared: Store, attempt_id: str) -> None:
+    """Keep an attempt whatever comes after it, or no more if it is kept."""
+    shared["aside"] = tuple(one for one in shared["aside"] if one != attempt_id)
+    shared["kept"] = _toggled(shared["kept"], attempt_id)
+
+
+@uninterrupted
+def set_aside(shared: Store, attempt_id: str) -> None:
+    """Set an attempt aside, or take it back if it is: it is passed over, and the first to go."""
+    shared["kept"] = tuple(one for one in shared["kept"] if one != attempt_id)
+    shared["aside"] = _toggled(shared["aside"], attempt_id)
+
+
+def in_order(shared: Store) -> list[Attempt]:
+    """Return the attempts as they stand in the strip: what is set aside at the end."""
+    return sorted(shared["attempts"], key=lambda attempt: attempt.id in shared["aside"])
 
 
 def look(shared: Store) -> bool:
@@ -486,6 +509,12 @@ def _ask(
             f"With the picture to change these are more than {MAX_SOURCES}. Remove one of yours."
         )
         return
+    kept = sum(attempt.id in shared["kept"] for attempt in shared["attempts"])
+    if kept + shared["count"] > MAX_ATTEMPTS:
+        shared["error_message"] = (
+            f"You keep {kept}, and there is room for {MAX_ATTEMPTS} in all. Keep one less first."
+        )
+        return
     if len(prompt) > MAX_PROMPT:
         many = f"{len(prompt) - MAX_PROMPT:,}"
         shared["error_message"] = f"The prompt is {many} characters too long. Shorten it."
@@ -551,12 +580,17 @@ def _still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
 
 
 def _bounded(shared: Store, attempts: tuple[Attempt, ...], wanted: str = "") -> tuple[Attempt, ...]:
-    """Drop the oldest where there are too many, but not the result, nor what is under review.
+    """Drop the oldest where there are too many, of those that are set aside before all others.
 
-    `wanted` is the id of one more that stays.
+    What is kept stays, and the result, and what is under review; `wanted` is one more that does.
     """
-    pinned = {shared["approved"], shared["under_review"], wanted, attempts[-1].id}
-    while len(attempts) > MAX_ATTEMPTS:
-        oldest = next(index for index, one in enumerate(attempts) if one.id not in pinned)
-        attempts = attempts[:oldest] + attempts[oldest + 1 :]
-    return attempts
+    pinned = {*shared["kept"], shared["approved"], shared["under_review"], wanted, attempts[-1].id}
+    free = [one.id for one in attempts if one.id not in pinned]
+    free.sort(key=lambda one: one not in shared["aside"])
+    gone = free[: max(0, len(attempts) - MAX_ATTEMPTS)]
+    return tuple(one for one in attempts if one.id not in gone)
+
+
+def _toggled(ids: tuple[str, ...], attempt_id: str) -> tuple[str, ...]:
+    others = tuple(one for one in ids if one != attempt_id)
+    return others if len(others) < len(ids) else (*ids, attempt_id)

@@ -54,6 +54,8 @@ class Store(TypedDict):
     under_review: str
     approved: str
     unseen: tuple[str, ...]
+    kept: tuple[str, ...]
+    aside: tuple[str, ...]
     pick_round: int
     generated_image: str
     final_result: str
@@ -87,6 +89,8 @@ DEFAULTS: Store = {
     "under_review": "",
     "approved": "",
     "unseen": (),
+    "kept": (),
+    "aside": (),
     "pick_round": 0,
     "generated_image": "",
     "final_result": "",

@@ -2,6 +2,11 @@
 // it shows comes from the strip, and what it decides goes through the page's own buttons.
 
 const FARTHEST = 16;
+// What differs is tinted: the longer side at which it is looked for in pixels, how much a value of
+// 0 to 255 may differ without being seen, and the tint.
+const TINT_SIDE = 1024;
+const UNSEEN = 12;
+const TINT = [255, 0, 160, 150];
 // Pixels that a finger may move in a tap, and must move in a swipe.
 const TAP = 5;
 const SWIPE = 40;
@@ -12,9 +17,9 @@ const dialog = copyOf("viewer");
 const panes = dialog.querySelector("main");
 document.body.append(dialog);
 
-// How many are shown, which is chosen and which is beside it, whether two share a place; how many
-// times larger than it fits, and which point of the picture (0 to 1) is in the middle.
-const view = { count: 1, chosen: "", beside: "", flipped: false, zoom: 1, x: 0.5, y: 0.5 };
+// How many are shown, which is chosen and which is beside it, whether two share a place and whether
+// what differs between them is tinted; how many times larger than it fits, and which point of the picture (0 to 1) is in the middle.
+const view = { count: 1, chosen: "", beside: "", flipped: false, tinted: false, zoom: 1, x: 0.5, y: 0.5 };
 const fingers = new Map();
 let moved = 0;
 let typed = { text: "", at: 0 };
@@ -24,6 +29,7 @@ const ACTIONS = {
   2: () => set({ count: 2, flipped: false }),
   4: () => set({ count: 4, flipped: false }),
   f: flip,
+  t: () => set({ count: 2, tinted: !view.tinted }),
   z: () => zoomTo(view.zoom > 1 ? 1 : wholeSize()),
   "+": () => zoomTo(view.zoom * 1.5),
   "-": () => zoomTo(view.zoom / 1.5),
@@ -175,7 +181,7 @@ function open(count) {
   }
   dialog.classList.toggle("alone", all().length < 2);
   dialog.showModal();
-  set({ count, chosen, beside: "", flipped: false, zoom: 1, x: 0.5, y: 0.5 });
+  set({ count, chosen, beside: "", flipped: false, tinted: false, zoom: 1, x: 0.5, y: 0.5 });
   panes.focus();
 }
 
@@ -199,6 +205,8 @@ function set(changes) {
   for (const button of dialog.querySelectorAll("[data-key]")) {
     button.ariaPressed = String(button.dataset.key === (view.flipped ? "f" : `${view.count}`));
   }
+  dialog.querySelector("[data-key=t]").ariaPressed = String(view.tinted);
+  tint();
   place();
 }
 
@@ -248,7 +256,42 @@ async function bring(pane, address) {
     for (const words of pane.querySelectorAll("span")) {
       words.hidden = !words.hidden;
     }
+    tint();
+    place();
   }
+}
+
+// Lay over the chosen one of two what differs in it from the other; of the originals alone, because
+// versions for the screen differ everywhere.
+function tint() {
+  panes.querySelectorAll("canvas").forEach((canvas) => canvas.remove());
+  const [pane, other] = [view.chosen, view.beside].map((id) =>
+    [...panes.children].find((one) => one.dataset.id === id));
+  const [a, b] = [pane, other].map((one) => one?.original);
+  const there = view.tinted && view.count === 2 && [a, b].every((one) => one?.complete && one.naturalWidth);
+  if (there && a.naturalWidth === b.naturalWidth && a.naturalHeight === b.naturalHeight) {
+    pane.firstElementChild.append(difference(a, b, pane.querySelector("img").style));
+  }
+}
+
+function difference(a, b, { width, height }) {
+  const share = Math.min(1, TINT_SIDE / Math.max(a.naturalWidth, a.naturalHeight));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(a.naturalWidth * share));
+  canvas.height = Math.max(1, Math.round(a.naturalHeight * share));
+  Object.assign(canvas.style, { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const [one, two] = [a, b].map((image) => {
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0, canvas.width, canvas.height);
+    return context.getImageData(0, 0, canvas.width, canvas.height);
+  });
+  for (let at = 0; at < one.data.length; at += 4) {
+    const most = Math.max(...[0, 1, 2, 3].map((band) => Math.abs(one.data[at + band] - two.data[at + band])));
+    one.data.set(most > UNSEEN ? TINT : [0, 0, 0, 0], at);
+  }
+  context.putImageData(one, 0, 0);
+  return canvas;
 }
 
 function step(by) {
@@ -328,7 +371,9 @@ function place() {
     if (pane.matches(".chosen")) {
       Object.assign(view, { x, y });
     }
-    pane.querySelector("img").style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+    for (const layer of pane.firstElementChild.children) {
+      layer.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+    }
   }
   dialog.classList.toggle("zoomed", view.zoom > 1);
 }

@@ -74,6 +74,10 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                     (shared, attempt.id),
                 )
                 parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
+    if not any(tab.open for tab in own):
+        # For what is dropped or pasted anywhere; the style hides it.
+        with st.container(key="inbox"):
+            page.render_references(shared)
     if change.open:
         with change:
             page.render_marking(shared, attempt)

@@ -1,8 +1,10 @@
 """Looking closer: one picture in the whole window, or two or four beside each other."""
 
 import base64
+import io
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import RunningApp
@@ -188,6 +190,43 @@ def test_of_four_one_is_picked_by_its_number_and_approved_by_a_key(
     page.keyboard.press("a")
     expect_screen(page, "3. Final Result")
     assert shown_bytes(page) == base64.b64decode(picture("attempt 3", SIZE))
+
+
+def test_a_key_tints_what_differs_between_two(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    halves = []
+    for colour in ((40, 80, 120), (200, 40, 40)):
+        image = Image.new("RGB", SIZE, (40, 80, 120))
+        image.paste(colour, (0, 0, SIZE[0] // 4, SIZE[1]))
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        halves.append(plain(base64.b64encode(out.getvalue()).decode()))
+    images_server.script(*halves)
+    to_review(page, api_app)
+    regenerate(page, 2)
+    page.keyboard.press("c")
+    expect(panes(page)).to_have_count(2)
+    canvas = viewer(page).locator("canvas")
+    expect(canvas).to_have_count(0)
+    page.keyboard.press("t")
+    expect(canvas).to_have_count(1)
+    tinted = canvas.evaluate(
+        """canvas => {
+            const { data, width } = canvas.getContext("2d").getImageData(
+                0, 0, canvas.width, canvas.height);
+            const alpha = [...data].filter((_, at) => at % 4 === 3);
+            const first = alpha.filter((one, at) => one && at % width < width / 4).length;
+            return [alpha.filter((one) => one).length / alpha.length, first / alpha.length];
+        }"""
+    )
+    assert tinted == [pytest.approx(0.25, abs=0.01), pytest.approx(0.25, abs=0.01)]
+    page.keyboard.press("z")
+    assert box_of(canvas) == pytest.approx(box_of(viewer(page).locator(".chosen img")), abs=1)
+    page.keyboard.press("f")
+    expect(canvas).to_have_count(1)
+    page.keyboard.press("t")
+    expect(canvas).to_have_count(0)
 
 
 def test_the_keyboard_alone_goes_through_comparison_and_grid_to_an_approval(

@@ -38,10 +38,12 @@ EXAMPLES = (
 )
 
 
-# What pictures do beyond being there is in two scripts; their words are here.
+# What pictures do beyond being there is in scripts of their own; their words are here.
 VIEWER = f"""
 {script_tag("pictures.js")}
 {script_tag("viewer.js")}
+{script_tag("inbox.js")}
+{script_tag("bell.js")}
 <template id="corner">
 <nav>
 <button type="button" data-look="1">Full size</button>
@@ -55,11 +57,13 @@ VIEWER = f"""
 <button type="button" data-key="2">Two</button>
 <button type="button" data-key="4">Four</button>
 <button type="button" data-key="f">Flip</button>
+<button type="button" data-key="t">Differences</button>
 <button type="button" data-key="z">Zoom</button>
 <button type="button" data-key="Escape">Close</button>
 </header>
 <main tabindex="-1"></main>
-<footer>Numbers and arrows choose, A approves, F flips, Z zooms, Esc closes.</footer>
+<footer>Numbers and arrows choose, A approves, F flips, T tints what differs, Z zooms, Esc closes.
+</footer>
 </dialog>
 </template>
 <template id="pane">
@@ -70,6 +74,7 @@ VIEWER = f"""
 </section>
 </template>
 """
+BELL = '<button type="button" data-bell hidden>Tell me when it is my turn</button>'
 NOTHING = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
 BRACKETS = str.maketrans("<>", "\u2039\u203a")
 
@@ -303,6 +308,7 @@ def render_side_bar(shared: Store) -> None:
         st.html(VIEWER, unsafe_allow_javascript=True)
         st.subheader("Settings", anchor=False)
         render_settings(shared, engine)
+        st.html(BELL)
         st.subheader("Engine", anchor=False)
         who = [f"Model: {engine.model}", f"Server: {engine.name}"]
         demo = images.is_demo(engine)

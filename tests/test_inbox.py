@@ -1,0 +1,130 @@
+"""What a browser can do beyond the page: paste and drop pictures, tell whose turn it is."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import RunningApp
+from tests.images_server import Gate, ImagesServer, picture, plain
+from tests.studio import (
+    button,
+    expect_screen,
+    expect_settled,
+    generate,
+    open_app,
+)
+from utils.images.pictures import decode
+
+# Gives a picture to the page, as a paste or a drop does.
+GIVE = """async ([kind, name, data, where]) => {
+    const bytes = await (await fetch(`data:image/png;base64,${data}`)).arrayBuffer();
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], name, { type: name.endsWith("png") ? "image/png" : "" }));
+    const all = { bubbles: true, cancelable: true };
+    const target = document.querySelector(where);
+    if (kind === "paste") {
+        return !target.dispatchEvent(
+            new ClipboardEvent("paste", { ...all, clipboardData: transfer }));
+    }
+    target.dispatchEvent(new DragEvent("dragover", { ...all, dataTransfer: transfer }));
+    const ready = document.body.matches(".receiving");
+    target.dispatchEvent(new DragEvent("drop", { ...all, dataTransfer: transfer }));
+    return ready && !document.body.matches(".receiving");
+}"""
+NOTE_NOTIFICATIONS = """
+    window.told = [];
+    window.Notification = class {
+        static permission = "default";
+        static async requestPermission() { return (this.permission = "granted"); }
+        constructor(title, options) { window.told.push([title, JSON.stringify(options)]); }
+    };
+    Object.defineProperty(document, "hidden", { get: () => window.away ?? false });
+"""
+
+
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, kind: str
+) -> None:
+    images_server.script(plain(picture("one")), plain(picture("two")))
+    open_app(page, api_app)
+    expect_settled(page)
+    assert page.evaluate(GIVE, [kind, "chair.png", picture("chair"), ".stMain figure"])
+    along = page.locator(".st-key-along")
+    expect(along.get_by_alt_text("chair.png")).to_be_visible()
+    expect_settled(page)
+    generate(page, "a room")
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    assert page.evaluate(GIVE, [kind, "table.png", picture("table"), "body"])
+    expect(along.get_by_alt_text("table.png")).to_be_visible()
+    expect_settled(page)
+    button(page, "Generate Image").click()
+    expect(page.locator(".st-key-strip img")).to_have_count(2)
+    assert images_server.calls[1].parts["image"] == [
+        decode(picture("chair")),
+        decode(picture("table")),
+    ]
+
+
+def test_words_are_pasted_as_ever_and_what_is_no_picture_is_left_alone(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    expect_settled(page)
+    prompt = "[class*=st-key-prompt-] textarea"
+    assert not page.evaluate(GIVE, ["paste", "words.txt", picture("chair"), prompt])
+    expect(page.locator(".st-key-along")).to_have_count(0)
+
+
+def test_while_a_picture_is_made_none_is_taken(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(hold=Gate())
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(page.get_by_text("Sketching")).to_be_visible()
+    assert not page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), "body"])
+    button(page, "Cancel").click()
+    expect(button(page, "Cancel")).to_be_hidden()
+
+
+def test_who_asks_for_it_is_told_that_it_is_their_turn_without_the_prompt(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    first, second = Gate(), Gate()
+    images_server.script(
+        [first, *plain(picture("one"))], [second, *plain(picture("two"))], hold=Gate()
+    )
+    page.add_init_script(NOTE_NOTIFICATIONS)
+    open_app(page, api_app)
+    generate(page, "a secret fox")
+    expect(page).to_have_title("Working… · Image review")
+    page.evaluate("window.away = true")
+    first.set()
+    expect(page).to_have_title("Ready · Image review")
+    # Off by default.
+    assert page.evaluate("window.told") == []
+    bell = button(page, "Tell me when it is my turn")
+    bell.click()
+    expect(bell).to_have_attribute("aria-pressed", "true")
+    expect_settled(page)
+    button(page, "Regenerate").click()
+    expect(page).to_have_title("Working… · Image review")
+    second.set()
+    page.wait_for_function("window.told.length === 1")
+    ((title, options),) = page.evaluate("window.told")
+    assert title == "It is your turn"
+    assert "secret" not in options
+    # Who looks at the page needs no telling.
+    page.evaluate("window.away = false")
+    bell.click()
+    expect(bell).to_have_attribute("aria-pressed", "false")
+
+
+def test_where_the_browser_forbids_it_there_is_no_bell(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.add_init_script(NOTE_NOTIFICATIONS.replace('"default"', '"denied"'))
+    open_app(page, api_app)
+    expect_settled(page)
+    expect(page.locator("[data-bell]")).to_be_hidden()

@@ -44,7 +44,7 @@ def main() -> None:
     remembered = browser_memory.recall(token)
     moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, token)
     moves.mend(shared)
-    moves.ask(shared, engine.choose)
+    moves.ask(shared, engine.choose_engines)
     # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)
     create_flow(shared["stage"]).run(shared)

@@ -148,7 +148,7 @@ function all() {
     const [id, number] = image.dataset.attempt.split(" ");
     const [width, height] = image.style.getPropertyValue("--shape").split("/").map(Number);
     const address = image.src.replace(/\/(thumbnail|screen)$/, "");
-    return { id, number, width, height, address, alt: image.alt };
+    return { id, number, width, height, address, alt: image.alt, maker: image.dataset.maker };
   });
 }
 
@@ -233,13 +233,15 @@ function shown() {
   return pictures.filter((_, index) => index === here || (view.count === 2 && index === other));
 }
 
-function build({ id, number, width, height, address, alt }) {
+function build({ id, number, width, height, address, alt, maker }) {
   const pane = copyOf("pane");
   const image = pane.querySelector("img");
   pane.dataset.id = id;
   Object.assign(image.style, { width: `${width}px`, height: `${height}px` });
   Object.assign(image, { alt, draggable: false, src: `${address}/screen` });
   pane.querySelector("b").textContent = number;
+  // Who made it matters where not all have the same maker.
+  pane.querySelector("small").textContent = all().every((one) => one.maker === maker) ? "" : maker;
   pane.querySelector("button").ariaLabel = `Approve picture ${number}`;
   pane.querySelector("button").hidden = !document.querySelector("[class*=st-key-Approve-]");
   bring(pane, address);

@@ -21,11 +21,12 @@ class Text:
     cost: Cost = field(default_factory=Cost)
 
 
-def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
+def choose(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str, str]]]:
     """Choose the typewriter, and its tone."""
     if shared["tone"] == "impossible":
         raise ValueError("Choose another tone.")
-    return ENGINE, {} if shared["tone"] == "auto" else {"tone": str(shared["tone"])}
+    options = {} if shared["tone"] == "auto" else {"tone": str(shared["tone"])}
+    return [(ENGINE, options)] * (2 if shared.get("two") else 1)
 
 
 def new_store(

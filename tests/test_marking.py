@@ -233,6 +233,7 @@ def test_cancel_in_between_loses_and_doubles_nothing(
     draw(page, PLACES)
     images_server.script([Gate()], plain(picture("second", SIZE)))
     send(page)
+    images_server.wait_for_calls(1)
     button(page, "Cancel").click()
     expect(button(page, "Cancel")).to_be_hidden()
     expect_settled(page)

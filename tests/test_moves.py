@@ -305,7 +305,7 @@ def test_what_was_cancelled_is_not_missing(shared: Store, problem: Problem) -> N
 def test_without_the_key_that_was_used_nothing_is_asked_for_again(shared: Store) -> None:
     own = Engine("OpenAI", "model", "https://api.openai.com/v1", own_key=True)
     shared["task_input"], shared["api_key"] = "a fox", "sk-typed"
-    moves.generate(shared, shared["click_id"], lambda values: (own, {}))
+    moves.generate(shared, shared["click_id"], lambda values: [(own, {})])
     moves.fail(shared, shared["pending"][0], LOST)
     moves.clear_settled(shared)
     other = again(shared)
@@ -451,6 +451,14 @@ def test_own_files_are_added_to_those_that_are_there(shared: Store) -> None:
     assert shared["references"] == tuple(files[:4])
     assert shared["error_message"] == "One was scaled down."
     assert shared["upload_round"] == 2
+
+
+def test_each_of_two_engines_is_asked_as_often(shared: Store) -> None:
+    shared["count"], shared["task_input"] = 2, "a fox"
+    by_key(shared)["two"] = True
+    moves.generate(shared, shared["click_id"], choose)
+    assert len(waiting(shared)) == 4
+    assert len({pending.id for pending in waiting(shared)}) == 4
 
 
 def test_one_own_file_is_left_out_and_the_others_stay(shared: Store) -> None:

@@ -119,7 +119,32 @@ def test_the_choices_are_those_of_the_model(
 
 
 def test_there_is_a_default_for_the_model_and_each_setting() -> None:
-    assert dict(images.DEFAULTS) == {"model": "", **dict.fromkeys(BY_KEY, "auto")}
+    named = {"model": "", "second_model": ""}
+    assert dict(images.DEFAULTS) == {**named, **dict.fromkeys(BY_KEY, "auto")}
+
+
+def test_two_models_are_asked_the_same_and_each_gets_what_it_takes() -> None:
+    two = shared(model="gpt-image-2.6-flare", second_model="gpt-image-2", quality="max")
+    (first, options), (second, others) = images.choose_engines({**two, "size": "landscape"})
+    assert (first.model, second.model) == ("gpt-image-2.6-flare", "gpt-image-2")
+    assert options == {"size": "1536x1024", "quality": "max"}
+    assert others == {"size": "1536x1024"}
+    said = images.lacking(two)
+    assert said == "gpt-image-2 has not the quality that you chose, and takes its own."
+    assert images.lacking({**two, "quality": "high"}) == ""
+
+
+def test_a_second_model_that_cannot_take_the_size_is_named() -> None:
+    two = shared(model="gpt-image-2", second_model="gpt-image-1.5", size="1536x864")
+    with pytest.raises(ValueError, match=r"^gpt-image-1.5: This model takes only a few sizes"):
+        images.choose_engines(two)
+
+
+def test_a_second_model_that_is_the_first_is_none() -> None:
+    two = shared(model="gpt-image-2", second_model="gpt-image-2")
+    assert len(images.choose_engines(two)) == 1
+    images.fit(two)
+    assert two["second_model"] == ""
 
 
 def test_only_settings_with_a_record_are_sent_and_each_may_be_refused(

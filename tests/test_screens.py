@@ -41,6 +41,7 @@ SCRIPT_TAGS = {
     "footer",
     "section",
     "b",
+    "small",
 }
 
 

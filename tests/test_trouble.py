@@ -186,6 +186,49 @@ def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(
         assert server.calls[0].wish["model"] == "gpt-image-1.5"
 
 
+def test_a_click_right_after_the_choice_of_a_model_with_fewer_settings_is_followed(
+    page: Page, running_images_server: ImagesServer, tmp_path: Path
+) -> None:
+    server = running_images_server
+    server.script()
+    server.pages["/v1/models"] = json_answer(MODELS)
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=server.url) as app:
+        open_app(page, app)
+        expect(page.get_by_role("combobox", name="Complexity")).to_be_visible()
+        page.get_by_role("combobox", name="Model").click()
+        page.get_by_role("option", name="gpt-image-1.5").click()
+        generate(page, "a fox")
+        expect_screen(page, "2. Review Generated Image")
+        expect(page.get_by_role("combobox", name="Complexity")).to_be_hidden()
+
+
+def test_two_models_make_one_prompt_and_each_picture_says_whose_it_is(
+    page: Page, running_images_server: ImagesServer, tmp_path: Path
+) -> None:
+    server = running_images_server
+    server.script()
+    server.pages["/v1/models"] = json_answer(MODELS)
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=server.url) as app:
+        open_app(page, app)
+        choose(page, "Compare with", "gpt-image-1.5")
+        choose(page, "Quality", "max")
+        lacks = "gpt-image-1.5 has not the quality that you chose"
+        expect(page.get_by_text(lacks)).to_be_visible()
+        expect(page.get_by_text("Asks for 2 pictures: each may be billed.")).to_be_visible()
+        generate(page, "a fox")
+        expect(page.locator(".st-key-strip img")).to_have_count(2)
+        expect_settled(page)
+        assert sorted(call.wish["model"] for call in server.calls) == [
+            "gpt-image-1.5",
+            "gpt-image-2.6-flare",
+        ]
+        assert [call.wish.get("quality") for call in server.calls].count("max") == 1
+        page.keyboard.press("c")
+        makers = page.get_by_role("dialog").locator("small")
+        expect(makers.filter(has_text="gpt-image-1.5")).to_have_count(1)
+        expect(makers.filter(has_text="gpt-image-2.6-flare")).to_have_count(1)
+
+
 def test_models_that_a_slow_server_lists_can_be_chosen_without_a_reload(
     page: Page, running_images_server: ImagesServer, tmp_path: Path
 ) -> None:

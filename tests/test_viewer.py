@@ -237,7 +237,7 @@ def test_the_keyboard_alone_goes_through_comparison_and_grid_to_an_approval(
     expect(panes(page)).to_have_count(2)
     # What has the focus is in the dialog, and Tab goes around in it.
     reached = []
-    for _ in range(9):
+    for _ in range(10):
         page.keyboard.press("Tab")
         focused = page.locator("dialog button:focus")
         if focused.count():

@@ -4,7 +4,7 @@ An engine of another kind brings a module with the same functions; the screens k
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from html import escape
@@ -69,7 +69,8 @@ VIEWER = f"""
 <template id="pane">
 <section>
 <div><img></div>
-<p><b></b> <span>Preview: the original is on its way</span><span hidden>Original</span>
+<p><b></b> <small></small>
+<span>Preview: the original is on its way</span><span hidden>Original</span>
 <button type="button">Approve</button></p>
 </section>
 </template>
@@ -121,7 +122,8 @@ def _show_small(written: Iterable[str]) -> None:
 def _image_of(attempt: Attempt, address: str, more: str = "") -> str:
     """Return an attempt's picture as HTML, with what the viewer must know of it."""
     picture = cast("images.Picture", attempt.result)
-    whose = f' data-attempt="{attempt.id} {attempt.number}"{more}'
+    maker = escape(attempt.wish.engine.model)
+    whose = f' data-attempt="{attempt.id} {attempt.number}" data-maker="{maker}"{more}'
     return _image(address, attempt.wish.prompt, (picture.width, picture.height), whose)
 
 
@@ -358,6 +360,16 @@ def render_settings(shared: Store, engine: Engine) -> None:
             disabled=resting,
             format_func=lambda name: name or default,
         )
+        st.selectbox(
+            "Compare with",
+            ["", *(name for name in [default, *models[1:]] if name != engine.model)],
+            key="second_model",
+            disabled=resting,
+            format_func=lambda name: name or "none",
+        )
+        show_warning(images.lacking(by_key(shared)))
+    else:
+        keep(shared, "model", "second_model")
     st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
     for parameter in images.PARAMETERS:
         values = images.choices(parameter, engine.model, by_key(shared))
@@ -372,9 +384,17 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 accept_new_options=size,
                 help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if size else None,
             )
+        else:
+            keep(shared, parameter.key)
         # At the field, and before anything is asked for.
         if size:
             show_warning(images.size_error(by_key(shared)))
+
+
+def keep(shared: Store, *keys: str) -> None:
+    """Keep settings that are not offered now: Streamlit forgets what no widget of a run shows."""
+    for key in keys:
+        by_key(shared)[key] = by_key(shared)[key]
 
 
 def show_warning(sentence: str) -> None:
@@ -410,20 +430,31 @@ def spending_in_words(shared: Store) -> list[str]:
 
 def show_estimate(shared: Store, place: DeltaGenerator) -> None:
     """Say what several pictures, or one of a costly quality, will probably cost."""
-    count = shared["count"]
-    if by_key(shared)["quality"] not in images.COSTLY and count == 1:
-        return
     try:
-        engine, options = images.choose(by_key(shared))
+        chosen = images.choose_engines(by_key(shared))
     except ValueError:
         return
+    count = shared["count"] * len(chosen)
+    if by_key(shared)["quality"] not in images.COSTLY and count == 1:
+        return
+    prices = [expected_cost(shared, engine, options) for engine, options in chosen]
+    known = [price for price in prices if price]
+    if len(known) == len(prices):
+        totals = [shared["count"] * sum(ends) for ends in zip(*known, strict=True)]
+        words = " to ".join(dict.fromkeys(f"${dollars:.2f}" for dollars in totals))
+        place.text(f"Costs about {words} (estimate).")
+    elif not images.is_demo(chosen[0][0]):
+        place.text(f"Asks for {count} pictures: each may be billed.")
+
+
+def expected_cost(
+    shared: Store, engine: Engine, options: Mapping[str, str]
+) -> tuple[float, float] | None:
+    """Return the least and the most in USD that a picture will probably cost; None if unknown."""
     expected = images.expected_cost(engine.model, options)
-    last = shared["attempts"][-1].result.cost.dollars if shared["attempts"] else 0.0
+    made = [one for one in shared["attempts"] if one.wish.engine.model == engine.model]
+    last = made[-1].result.cost.dollars if made else 0.0
     # What the model chose before is nearer than all that it may choose.
     if last and (expected is None or expected[0] < expected[1]):
-        expected = last, last
-    if expected:
-        prices = [f"${dollars * count:.2f}" for dollars in expected]
-        place.text(f"Costs about {' to '.join(dict.fromkeys(prices))} (estimate).")
-    elif not images.is_demo(engine):
-        place.text(f"Asks for {count} pictures: each may be billed.")
+        return last, last
+    return expected

@@ -32,7 +32,11 @@ PARAMETERS = (
     Parameter("background", "Background", "the background", ("background",), paces=False),
     Parameter("output_format", "Format", "the format", ("output_format", "format"), paces=False),
 )
-DEFAULTS: Mapping[str, str] = {"model": "", **{parameter.key: AUTO for parameter in PARAMETERS}}
+DEFAULTS: Mapping[str, str] = {
+    "model": "",
+    "second_model": "",
+    **{parameter.key: AUTO for parameter in PARAMETERS},
+}
 
 
 def choices(parameter: Parameter, model: str, shared: Mapping[str, object]) -> tuple[str, ...]:
@@ -62,6 +66,37 @@ def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
     return engine, {key: value for key, value in options.items() if value != AUTO}
 
 
+def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str, str]]]:
+    """Return the same as `choose` for each model that is chosen: one, or two.
+
+    Raises ValueError where one of them cannot be asked so, with a sentence that names it.
+    """
+    chosen = [choose(shared)]
+    second = shared["second_model"] or shared["model"]
+    other = {**shared, "model": second}
+    if engines.engine(other) == chosen[0][0]:
+        return chosen
+    try:
+        return [*chosen, choose(other)]
+    except ValueError as exc:
+        raise ValueError(f"{second}: {exc}") from exc
+
+
+def lacking(shared: Mapping[str, object]) -> str:
+    """Return which of the chosen settings the second model lacks, as a sentence; '' if none."""
+    try:
+        (_, first), *others = choose_engines(shared)
+    except ValueError:
+        return ""
+    for engine, options in others:
+        names = [one.words for one in PARAMETERS if one.key in first and one.key not in options]
+        if names:
+            return (
+                f"{engine.model} has not {' and '.join(names)} that you chose, and takes its own."
+            )
+    return ""
+
+
 def size_error(shared: Mapping[str, object]) -> str:
     """Return what is wrong with a size that was typed, as a sentence; empty if nothing."""
     size = str(shared["size"])
@@ -73,12 +108,16 @@ def size_error(shared: Mapping[str, object]) -> str:
 
 
 def fit(shared: MutableMapping[str, object]) -> None:
-    """Put back to auto what the chosen model is documented not to take.
+    """Put back to auto what the chosen model is documented not to take; drop a second model that
+    is the first.
 
     JPEG has no transparency, so it goes back too where the background is to be transparent. A size
     stays as it was chosen, fitting or not, for the person to correct.
     """
-    model = engines.engine(shared).model
+    engine = engines.engine(shared)
+    if engines.engine({**shared, "model": shared["second_model"] or shared["model"]}) == engine:
+        shared["second_model"] = ""
+    model = engine.model
     for parameter in PARAMETERS:
         allowed = (AUTO, *choices(parameter, model, shared))
         if parameter.key != "size" and shared[parameter.key] not in allowed:

@@ -18,8 +18,9 @@ from utils.review.records import Attempt, Cost, Engine, Failure, Pending, Result
 from utils.review.store import DEFAULTS, NOT_REMEMBERED, STAGES, START_OVER_KEEPS, Store, by_key
 
 ClickMove = Callable[[Store, str, "Choose"], None]
-# Reads the settings that stand in the store; raises ValueError with a sentence for a person.
-Choose = Callable[[Mapping[str, object]], tuple[Engine, dict[str, str]]]
+# Reads the settings that stand in the store: who is asked, and for what, once for each of them;
+# raises ValueError with a sentence for a person.
+Choose = Callable[[Mapping[str, object]], Sequence[tuple[Engine, dict[str, str]]]]
 
 MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
@@ -509,23 +510,26 @@ def _ask(
             f"With the picture to change these are more than {MAX_SOURCES}. Remove one of yours."
         )
         return
-    kept = sum(attempt.id in shared["kept"] for attempt in shared["attempts"])
-    if kept + shared["count"] > MAX_ATTEMPTS:
-        shared["error_message"] = (
-            f"You keep {kept}, and there is room for {MAX_ATTEMPTS} in all. Keep one less first."
-        )
-        return
     if len(prompt) > MAX_PROMPT:
         many = f"{len(prompt) - MAX_PROMPT:,}"
         shared["error_message"] = f"The prompt is {many} characters too long. Shorten it."
         return
     try:
-        engine, options = choose(by_key(shared))
+        chosen = choose(by_key(shared))
     except ValueError as exc:
         shared["error_message"] = str(exc)
         return
-    wish = Wish(prompt, engine, options, sources, parent, brief or prompt, mark)
-    _begin(shared, [wish] * shared["count"])
+    wishes = [
+        Wish(prompt, engine, options, sources, parent, brief or prompt, mark)
+        for engine, options in chosen
+    ] * shared["count"]
+    kept = sum(attempt.id in shared["kept"] for attempt in shared["attempts"])
+    if kept + len(wishes) > MAX_ATTEMPTS:
+        shared["error_message"] = (
+            f"You keep {kept}, and there is room for {MAX_ATTEMPTS} in all. Keep one less first."
+        )
+        return
+    _begin(shared, wishes)
 
 
 def _begin(shared: Store, wishes: Sequence[Wish]) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,9 @@ from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import ImagesServer
 from tests.states import BACKGROUNDS, PROMPT, STATES, WINDOWS, state_of
 from tests.studio import (
+    box_of,
     button,
+    expect_original,
     expect_screen,
     expect_settled,
     open_app,
@@ -26,6 +29,7 @@ from utils.demo.painter import paint
 SCREENS = ROOT / "test-results" / "screens"
 FILM = (1200, 720)
 FILM_WIDTH = 900
+MARKED_STEPS = 48
 BANNER = (1280, 320)
 BANNER_PAGE = """
 <body style="margin: 0; color: #fff; font-family: 'Liberation Serif', Georgia, serif;
@@ -49,6 +53,7 @@ def make() -> None:
         with run_app(Path(folder) / "demo") as app:
             make_banner(browser)
             make_film(browser, app)
+            make_marking(browser, app)
         with (
             ImagesServer() as server,
             run_app(Path(folder) / "api", **server.environment) as app,
@@ -116,6 +121,49 @@ def film(page: Page, app: RunningApp) -> Iterator[Frame]:
     expect(picture_of(page)).to_be_visible()
     expect_settled(page)
     yield page.screenshot(), 2500
+
+
+def make_marking(browser: Browser, app: RunningApp) -> None:
+    """Write assets/marking.webp: a place that is marked, and the picture with the rest put back."""
+    page = browser.new_page(viewport={"width": FILM[0], "height": FILM[1]})
+    open_app(page, app)
+    prompt_box(page).fill(PROMPT)
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    page.get_by_role("tab", name="Change this picture").click()
+    surface = page.get_by_label("Mark the place")
+    expect(surface).to_be_visible()
+    expect_settled(page)
+    page.get_by_role("textbox", name="What should be different here?").fill("A night with stars")
+    box = box_of(surface)
+    for step in range(MARKED_STEPS + 1):
+        turn = math.tau * step / MARKED_STEPS
+        x = box["x"] + box["width"] * (0.5 + 0.42 * math.cos(turn))
+        y = box["y"] + box["height"] * (0.22 + 0.17 * math.sin(turn))
+        page.mouse.move(x, y)
+        if step == 0:
+            page.mouse.down()
+    page.mouse.up()
+    expect(page.get_by_text("Marked:")).to_be_visible()
+    expect_settled(page)
+    marked = page.screenshot()
+    button(page, "Change picture").click()
+    expect(button(page, "Put the rest back")).to_be_visible(timeout=30_000)
+    expect_settled(page)
+    button(page, "Put the rest back").click()
+    expect(page.get_by_text("composed here")).to_be_visible()
+    expect_settled(page)
+    expect_original(page)
+    page.get_by_role("heading", level=1).scroll_into_view_if_needed()
+    both = [Image.open(io.BytesIO(one)).convert("RGB") for one in (marked, page.screenshot())]
+    page.close()
+    sheet = Image.new("RGB", (2 * FILM[0], FILM[1]))
+    for number, one in enumerate(both):
+        sheet.paste(one, (number * FILM[0], 0))
+    sheet.resize((2 * FILM_WIDTH, FILM_WIDTH * FILM[1] // FILM[0])).save(
+        ROOT / "assets/marking.webp", quality=80
+    )
 
 
 def make_screens(browser: Browser, app: RunningApp, server: ImagesServer) -> None:

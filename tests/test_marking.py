@@ -110,6 +110,9 @@ def test_what_is_drawn_by_mouse_arrives_where_it_was_drawn(
     page.set_viewport_size({"width": width, "height": height})
     to_marking(page, api_app, images_server, "second")
     assert box_of(surface(page)) == pytest.approx(box_of(picture_of(page)), abs=1)
+    # The corner is the picture's, too.
+    surface(page).hover()
+    expect(page.locator("figure nav")).to_be_hidden()
     draw(page, PLACES)
     expect(page.get_by_text(re.compile(r"^Marked: .*left.*% of the picture"))).to_be_visible()
     send(page)

@@ -128,6 +128,7 @@ def test_a_mark_is_kept_within_the_picture_and_within_bounds() -> None:
             [[10, 10, 80, 10], [300, 230, 230, 230]],
             "upper left and lower right, 2 % of the picture",
         ),
+        ([[20, 20, 300, 20]], "upper left, top and upper right, 4 % of the picture"),
         ([[0, 0, 319, 0, 319, 239, 0, 239, 0, 0]], "all over, 100 % of the picture"),
         ([[160, 120]], "middle, less than 1 % of the picture"),
     ],
@@ -212,6 +213,27 @@ def test_a_mark_goes_as_the_model_is_documented_to_follow_it(
     # The marked picture goes first.
     assert [blobs.get(name) for name in asked.sources] == call.parts["image"]
     assert call.parts.get("complexity") == complexity
+
+
+@pytest.mark.parametrize("kind", ["turned photo", "transparent", "largest"])
+def test_the_mark_has_the_size_of_the_picture_as_it_is_seen(
+    server: ImagesServer, kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    source, size = {
+        "turned photo": (png((9, 9, 9), (240, 320), format="JPEG", exif=exif), (320, 240)),
+        "transparent": (png((9, 9, 9, 0), (300, 200), "RGBA"), (300, 200)),
+        "largest": (png((9, 9, 9), (3840, 2160)), (3840, 2160)),
+    }[kind]
+    server.script(plain(picture("done", SIZE)), plain(picture("done", SIZE)))
+    asked = wish("make it night", sources=(source,))
+    for model, field in (("gpt-image-2.6-flare", "markup"), ("gpt-image-2", "mask")):
+        engine = replace(asked.engine, model=model)
+        made(replace(asked, engine=engine, mark=json.dumps([[10, 10, 90, 10]])))
+        (sheet,) = server.calls[-1].parts[field]
+        opened = Image.open(io.BytesIO(sheet))
+        assert (opened.format, opened.size) == ("PNG", size)
 
 
 def test_who_has_chosen_the_complexity_gets_it(server: ImagesServer) -> None:

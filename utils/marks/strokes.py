@@ -81,7 +81,9 @@ def describe(mark: Mark) -> str:
     covered = dict(zip(NINTHS, ninths.tobytes(), strict=True))
     most = max(covered.values())
     named = [name for name, much in covered.items() if much >= most * MAIN_SHARE]
-    places = "all over" if len(named) > MOST_PLACES else " and ".join(named)
+    *others, last = named
+    places = f"{', '.join(others)} and {last}" if others else last
+    places = "all over" if len(named) > MOST_PLACES else places
     return f"{places}, {percent or 'less than 1'} % of the picture"
 
 

@@ -104,6 +104,9 @@ def test_a_markup_has_a_line_around_what_is_enclosed() -> None:
         "[[1]]",
         "[[null, 1]]",
         "[[true, true]]",
+        "[[NaN, 1]]",
+        "[[Infinity, 1]]",
+        f"[[1{'0' * 400}, 1]]",
         "[" * 5000,
         json.dumps([[1, 1] * MAX_TEXT]),
     ],
@@ -113,7 +116,7 @@ def test_what_is_no_mark_is_none(text: str) -> None:
 
 
 def test_a_mark_is_kept_within_the_picture_and_within_bounds() -> None:
-    found = mark([-5, 1000, 1e9, 3], ["x"], *[[1, 1]] * (2 * MAX_STROKES))  # type: ignore[list-item]
+    found = mark([-5, 1000, 1e8, 3], ["x"], *[[1, 1]] * (2 * MAX_STROKES))  # type: ignore[list-item]
     assert found.strokes[0] == ((0, 239), (319, 3))
     assert len(found.strokes) < MAX_STROKES
     assert mark([1.4, 2.6]).strokes == (((1, 3),),)  # type: ignore[list-item]

@@ -154,7 +154,8 @@ def render_marking(shared: Store, attempt: Attempt) -> None:
     size, drawn = (picture.width, picture.height), shared["marks"].get(attempt.id, "")
 
     def take(strokes: str) -> None:
-        moves.mark(shared, attempt.id, strokes if marks.read(strokes, size) else "")
+        mark = marks.read(strokes, size)
+        moves.mark(shared, attempt.id, marks.write(mark) if mark else "")
 
     marks.render(f"mark-{attempt.id}", attempt.id, size, drawn, take)
     mark = marks.read(drawn, size)

@@ -1,7 +1,7 @@
 """Where a picture is to be changed, drawn on it by a person: all that is offered to other rooms."""
 
 from utils.marks.areas import changed_outside, markup, mask, put_back
-from utils.marks.strokes import Mark, describe, read
+from utils.marks.strokes import Mark, describe, read, write
 from utils.marks.surface import render
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "put_back",
     "read",
     "render",
+    "write",
 ]

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 BRUSH_SHARE = 1 / 24
 MAX_STROKES = 200
 MAX_TEXT = 200_000
+FARTHEST = 10**9
 # Pixels of the longer side of what is enough to say where a mark is.
 SKETCH_SIDE = 256
 # A ninth of the picture is named if it is marked at least so much as the one that is marked most.
@@ -70,6 +71,11 @@ def read(text: str, size: Point) -> Mark | None:
     return Mark(size, strokes) if strokes else None
 
 
+def write(mark: Mark) -> str:
+    """Return a mark as a page takes it, which is as it sends it."""
+    return json.dumps([[number for point in stroke for number in point] for stroke in mark.strokes])
+
+
 def describe(mark: Mark) -> str:
     """Return where a mark is and how much of the picture it takes, in words."""
     width, height = mark.size
@@ -113,10 +119,14 @@ def trace(
         pen.ellipse((x - wide / 2, y - wide / 2, x + wide / 2, y + wide / 2), fill=ink)
 
 
+def _is_place(sent: object) -> bool:
+    # JSON as Python reads it has numbers that are none, and some without an end.
+    return type(sent) in (int, float) and abs(sent) < FARTHEST  # type: ignore[arg-type]
+
+
 def _stroke(sent: object, size: Point) -> tuple[Point, ...]:
-    if not isinstance(sent, list) or not all(type(number) in (int, float) for number in sent):
+    if not isinstance(sent, list) or not all(_is_place(number) for number in sent):
         return ()
     limits = [side - 1 for side in size]
-    numbers = [min(max(number, -1e6), 1e6) for number in sent]
-    xs, ys = ([min(max(round(n), 0), limits[i]) for n in numbers[i::2]] for i in (0, 1))
+    xs, ys = ([min(max(round(n), 0), limits[i]) for n in sent[i::2]] for i in (0, 1))
     return tuple(zip(xs, ys, strict=False))

@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, CDPSession, Locator, Page, WebSocket, e
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.conftest import RunningApp
-from tests.images_server import Gate, ImagesServer, json_answer, picture, plain
+from tests.images_server import Gate, ImagesServer, error, json_answer, picture, plain
 from tests.studio import (
+    LONG,
     box_of,
     button,
     expect_original,
@@ -245,6 +246,20 @@ def test_cancel_in_between_loses_and_doubles_nothing(
     expect_selected(page, 2)
     first, second = (call.parts["markup"] for call in images_server.calls)
     assert first == second
+
+
+def test_what_is_tried_again_by_itself_has_the_same_mark(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_marking(page, api_app, images_server)
+    draw(page, PLACES)
+    images_server.script(error(500, None), plain(picture("second", SIZE)))
+    send(page)
+    expect_screen(page, "2. Review Generated Image")
+    expect(page.get_by_text("outside your mark changed")).to_be_visible(timeout=LONG)
+    first, second = (call.parts["markup"] for call in images_server.calls)
+    assert first == second
+    expect(page.locator(".st-key-strip img")).to_have_count(2)
 
 
 def test_each_attempt_has_its_own_mark_and_other_tabs_of_the_page_have_no_surface(

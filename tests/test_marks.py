@@ -11,8 +11,9 @@ from PIL import Image
 
 from tests.calls import failed, kept, made, wish
 from tests.images_server import ImagesServer, json_answer, picture, plain
+from tests.stores import new_store
 from utils import images, marks
-from utils.images import api
+from utils.images import api, page
 from utils.images.differences import prompt_difference, settings_difference
 from utils.images.pictures import check_picture, decode, size_of
 from utils.marks.strokes import MAX_STROKES, MAX_TEXT, brush
@@ -297,6 +298,13 @@ def test_a_composed_picture_names_both_and_costs_nothing(server: ImagesServer) -
     assert kept(after) == decode(picture("all new", SIZE))
     with pytest.raises(LookupError):
         images.put_back("a browser", "gone", after, asked.mark)
+
+
+def test_a_late_click_on_what_is_gone_is_answered_by_a_sentence() -> None:
+    store = new_store()
+    page.put_rest_back(store, "gone")
+    assert "no longer kept" in store["error_message"]
+    assert not store["attempts"]
 
 
 @pytest.mark.parametrize(

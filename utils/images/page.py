@@ -212,10 +212,11 @@ def render_changes(shared: Store, attempt: Attempt) -> None:
 @uninterrupted
 def put_rest_back(shared: Store, attempt_id: str) -> None:
     """Add an attempt: the marked place of this one, and all else of the one that it comes from."""
-    attempt = moves.find_attempt(shared, attempt_id)
-    wish = replace(attempt.wish, engine=images.COMPOSER)
-    picture = cast("images.Picture", attempt.result)
+    moves.clear_error(shared)
     try:
+        attempt = moves.find_attempt(shared, attempt_id)
+        wish = replace(attempt.wish, engine=images.COMPOSER)
+        picture = cast("images.Picture", attempt.result)
         made = images.put_back(shared["owner"], wish.sources[0], picture, wish.mark)
     except (LookupError, ValueError):
         shared["error_message"] = "The picture before the change is no longer kept here."

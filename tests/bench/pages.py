@@ -215,7 +215,7 @@ def bytes_of_approval(page: Page, sockets: list[WebSocket]) -> int:
         socket.on("framereceived", count)
         socket.on("framesent", count)
     button(page, "Approve").click()
-    expect(button(page, "Start Over")).to_be_enabled(timeout=LONG)
+    expect(button(page, "Back to review")).to_be_enabled(timeout=LONG)
     expect_settled(page)
     assert counted
     return sum(counted)

@@ -9,7 +9,8 @@ from utils.review.records import Wish
 
 # So many words around a difference say where it is.
 AROUND = 4
-# Longer prompts are compared by their beginnings: the time grows with the square of the words.
+# Longer prompts are compared by their beginnings; and difflib matches by itself nothing that is
+# frequent in a long one: without that, one that repeats itself takes ten seconds in each run.
 MAX_WORDS = 1500
 
 
@@ -21,7 +22,7 @@ def prompt_difference(before: str, after: str) -> str:
     parts = []
     # The words that a change adds make a full stop of the end before them: no difference.
     bare_old, bare_new = ([word.rstrip(".,;:") for word in words] for words in (old, new))
-    matcher = SequenceMatcher(None, bare_old, bare_new, autojunk=False)
+    matcher = SequenceMatcher(None, bare_old, bare_new)
     for tag, i, j, m, n in matcher.get_opcodes():
         if tag == "equal":
             parts.append(_shortened(new[m:n], first=m == 0, last=n == len(new)))

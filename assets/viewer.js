@@ -18,7 +18,8 @@ const panes = dialog.querySelector("main");
 document.body.append(dialog);
 
 // How many are shown, which is chosen and which is beside it, whether two share a place and whether
-// what differs between them is tinted; how many times larger than it fits, and which point of the picture (0 to 1) is in the middle.
+// what differs between them is tinted; how many times larger than it fits, and which point of the
+// picture (0 to 1) is in the middle.
 const view = { count: 1, chosen: "", beside: "", flipped: false, tinted: false, zoom: 1, x: 0.5, y: 0.5 };
 const fingers = new Map();
 let moved = 0;
@@ -267,8 +268,7 @@ async function bring(pane, address) {
 // versions for the screen differ everywhere.
 function tint() {
   panes.querySelectorAll("canvas").forEach((canvas) => canvas.remove());
-  const [pane, other] = [view.chosen, view.beside].map((id) =>
-    [...panes.children].find((one) => one.dataset.id === id));
+  const [pane, other] = [view.chosen, view.beside].map(paneOf);
   const [a, b] = [pane, other].map((one) => one?.original);
   const there = view.tinted && view.count === 2 && [a, b].every((one) => one?.complete && one.naturalWidth);
   if (there && a.naturalWidth === b.naturalWidth && a.naturalHeight === b.naturalHeight) {
@@ -289,7 +289,10 @@ function difference(a, b, { width, height }) {
     return context.getImageData(0, 0, canvas.width, canvas.height);
   });
   for (let at = 0; at < one.data.length; at += 4) {
-    const most = Math.max(...[0, 1, 2, 3].map((band) => Math.abs(one.data[at + band] - two.data[at + band])));
+    let most = 0;
+    for (let band = at; band < at + 4; band += 1) {
+      most = Math.max(most, Math.abs(one.data[band] - two.data[band]));
+    }
     one.data.set(most > UNSEEN ? TINT : [0, 0, 0, 0], at);
   }
   context.putImageData(one, 0, 0);
@@ -390,6 +393,10 @@ function distance() {
   return other ? Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) : 0;
 }
 
+function paneOf(id) {
+  return [...panes.children].find((pane) => pane.dataset.id === id);
+}
+
 function paneAt({ clientX, clientY }) {
   return document.elementsFromPoint(clientX, clientY).find((one) => one.matches("main > section"));
 }
@@ -407,7 +414,7 @@ function select(id) {
 }
 
 async function approve(id) {
-  const pane = [...panes.children].find((one) => one.dataset.id === id);
+  const pane = paneOf(id);
   if (pane.querySelector("button").hidden) {
     return;
   }

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.images_server import Call
+from tests.images_server import Call, ImagesServer
 from utils import images
+from utils.images import api
 from utils.jobs.outcomes import FailedError, Problem
 from utils.review.blobs import blobs
 from utils.review.records import Engine, Wish
+from utils.settings import get_settings
 
 OWNER = "a browser"
 PENDING = "request-1"
@@ -32,6 +34,14 @@ def wish(
     names = tuple(blobs.put(OWNER, source) for source in sources)
     chosen = {**(options or {}), **named}
     return Wish(prompt, engine or images.engine(shared()), chosen, names)
+
+
+def set_server(server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process ask the test's server, of which nothing is learnt yet."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    api._refused.clear()
 
 
 class LoopClock:

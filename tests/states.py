@@ -30,6 +30,7 @@ from tests.studio import (
     generate,
     open_app,
     prompt_box,
+    thumbnails,
     to_review,
 )
 from utils.demo.painter import paint
@@ -155,7 +156,7 @@ def change(page: Page, app: RunningApp, server: ImagesServer) -> None:
 def comparison(page: Page, app: RunningApp, server: ImagesServer) -> None:
     review(page, app, server)
     button(page, "Regenerate").click()
-    expect(page.locator(".st-key-strip img")).to_have_count(2)
+    expect(thumbnails(page)).to_have_count(2)
     expect_settled(page)
     page.keyboard.press("c")
     expect(page.get_by_role("dialog").locator("img")).to_have_count(2)
@@ -166,7 +167,7 @@ def grid(page: Page, app: RunningApp, server: ImagesServer) -> None:
     empty(page, app, server)
     choose(page, "Pictures at a time", "4")
     generate(page, PROMPT)
-    expect(page.locator(".st-key-strip img")).to_have_count(4, timeout=15_000)
+    expect(thumbnails(page)).to_have_count(4, timeout=15_000)
     expect_settled(page)
     page.keyboard.press("v")
     expect(page.get_by_role("dialog").locator("img")).to_have_count(4)
@@ -178,7 +179,7 @@ def many_attempts(page: Page, app: RunningApp, server: ImagesServer) -> None:
     choose(page, "Pictures at a time", "4")
     generate(page, PROMPT)
     for there in range(4, 25, 4):
-        expect(page.locator(".st-key-strip img")).to_have_count(there, timeout=15_000)
+        expect(thumbnails(page)).to_have_count(there, timeout=15_000)
         expect_settled(page)
         if there < 24:
             button(page, "Regenerate").click()

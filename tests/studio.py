@@ -63,6 +63,11 @@ def picture_of(page: Page) -> Locator:
     return page.locator("[class*='st-key-canvas'] figure > img")
 
 
+def thumbnails(page: Page) -> Locator:
+    """The pictures of the strip."""
+    return page.locator(".st-key-strip img")
+
+
 def expect_original(page: Page) -> None:
     """Wait until the large picture is the original, and no other version of it."""
     expect(picture_of(page)).to_have_attribute("src", re.compile(r"/pictures/[^/]+$"))

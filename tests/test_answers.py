@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 import pytest
 from cachetools import TTLCache
 
-from tests.calls import OWNER, PENDING, ask, failed, kept, made, sent, wish
+from tests.calls import OWNER, PENDING, ask, failed, kept, made, sent, set_server, wish
 from tests.images_server import (
     USAGE,
     Answer,
@@ -436,10 +436,7 @@ FAILING = [name for name, case in ANSWERS.items() if case[1] != "picture"]
 
 @pytest.fixture(autouse=True)
 def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in images_server.environment.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
-    api._refused.clear()
+    set_server(images_server, monkeypatch)
 
 
 @pytest.mark.parametrize("verb", ["generation", "edit"])

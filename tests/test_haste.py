@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import (
@@ -32,6 +32,7 @@ from tests.studio import (
     prompt_box,
     send_by_key,
     shown_bytes,
+    thumbnails,
     to_review,
 )
 from utils.images.page import EXAMPLES
@@ -81,10 +82,6 @@ def click_twice(page: Page, first: str, then: str, wait: float) -> None:
         }""",
         [first, then, 1000 * wait],
     )
-
-
-def thumbnails(page: Page) -> Locator:
-    return page.locator(".st-key-strip img")
 
 
 def edit_and_generate(page: Page, prompt: str, number: int) -> None:

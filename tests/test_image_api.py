@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.calls import OWNER, LoopClock, ask, failed, kept, made, sent, shared, wish
+from tests.calls import OWNER, LoopClock, ask, failed, kept, made, sent, set_server, shared, wish
 from tests.images_server import (
     USAGE,
     Answer,
@@ -44,10 +44,7 @@ def data(image: str) -> bytes:
 
 @pytest.fixture(autouse=True)
 def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in images_server.environment.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
-    api._refused.clear()
+    set_server(images_server, monkeypatch)
 
 
 def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:

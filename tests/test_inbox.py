@@ -11,6 +11,7 @@ from tests.studio import (
     expect_settled,
     generate,
     open_app,
+    thumbnails,
 )
 from utils.images.pictures import decode
 
@@ -59,7 +60,7 @@ def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
     expect(along.get_by_alt_text("table.png")).to_be_visible()
     expect_settled(page)
     button(page, "Generate Image").click()
-    expect(page.locator(".st-key-strip img")).to_have_count(2)
+    expect(thumbnails(page)).to_have_count(2)
     assert images_server.calls[1].parts["image"] == [
         decode(picture("chair")),
         decode(picture("table")),

@@ -22,6 +22,7 @@ from tests.studio import (
     expect_settled,
     picture_of,
     shown_bytes,
+    thumbnails,
     to_review,
 )
 from utils.images.pictures import decode
@@ -259,7 +260,7 @@ def test_what_is_tried_again_by_itself_has_the_same_mark(
     expect(page.get_by_text("outside your mark changed")).to_be_visible(timeout=LONG)
     first, second = (call.parts["markup"] for call in images_server.calls)
     assert first == second
-    expect(page.locator(".st-key-strip img")).to_have_count(2)
+    expect(thumbnails(page)).to_have_count(2)
 
 
 def test_each_attempt_has_its_own_mark_and_other_tabs_of_the_page_have_no_surface(
@@ -299,7 +300,7 @@ def test_the_rest_is_put_back_at_once_for_nothing_and_once(
     expect_selected(page, 3)
     expect(page.get_by_text("composed here")).to_be_visible()
     expect_settled(page)
-    expect(page.locator(".st-key-strip img")).to_have_count(3)
+    expect(thumbnails(page)).to_have_count(3)
     back, old, new = (
         np.asarray(Image.open(io.BytesIO(data)))
         for data in (shown_bytes(page), *(decode(picture(w, SIZE)) for w in ("first", "second")))

@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.calls import failed, kept, made, wish
+from tests.calls import failed, kept, made, set_server, wish
 from tests.images_server import ImagesServer, json_answer, picture, plain
 from tests.stores import new_store
 from utils import images, marks
-from utils.images import api, page
+from utils.images import page
 from utils.images.differences import prompt_difference, settings_difference
-from utils.images.pictures import check_picture, decode, size_of
+from utils.images.pictures import as_seen, check_picture, decode, size_of
 from utils.marks.strokes import MAX_STROKES, MAX_TEXT, brush
 from utils.review.blobs import blobs
 from utils.review.records import Engine, Wish
-from utils.settings import get_settings
 
 SIZE = (320, 240)
 LINE = [40, 60, 120, 60]
@@ -28,10 +27,7 @@ LOOP = [100, 100, 200, 100, 200, 180, 100, 180, 100, 100]
 
 @pytest.fixture
 def server(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> ImagesServer:
-    for name, value in images_server.environment.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
-    api._refused.clear()
+    set_server(images_server, monkeypatch)
     return images_server
 
 
@@ -143,24 +139,24 @@ def test_a_mark_is_said_in_words(strokes: list[list[int]], words: str) -> None:
 
 def test_what_changed_outside_is_counted_without_what_nobody_sees() -> None:
     before, drawn = png((100, 100, 100)), mark(LOOP)
-    assert marks.changed_outside(before, before, drawn) == 0
-    assert marks.changed_outside(before, png((110, 100, 95)), drawn) == 0
-    assert marks.changed_outside(before, png((100, 100, 140)), drawn) == 1
+    assert marks.changed_outside(as_seen(before), as_seen(before), drawn) == 0
+    assert marks.changed_outside(as_seen(before), as_seen(png((110, 100, 95))), drawn) == 0
+    assert marks.changed_outside(as_seen(before), as_seen(png((100, 100, 140))), drawn) == 1
     half = Image.new("RGB", SIZE, (100, 100, 100))
     half.paste((200, 0, 0), (0, 0, 320, 100))
     half.paste((200, 0, 0), (120, 120, 180, 160))
     out = io.BytesIO()
     half.save(out, "PNG")
-    share = marks.changed_outside(before, out.getvalue(), drawn)
+    share = marks.changed_outside(as_seen(before), as_seen(out.getvalue()), drawn)
     assert share == pytest.approx(100 / 240 / (1 - 0.14), abs=0.03)
-    assert marks.changed_outside(before, png(0, (100, 100)), drawn) is None
+    assert marks.changed_outside(as_seen(before), as_seen(png(0, (100, 100))), drawn) is None
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_outside_the_mark_each_pixel_is_the_old_one_and_inside_the_new_one(mode: str) -> None:
     drawn = mark(LOOP)
     before, after = noise(1, mode=mode), noise(2, mode=mode)
-    back = marks.put_back(before, after, drawn)
+    back = marks.put_back(as_seen(before), as_seen(after), drawn)
     old, new, made_here = pixels(before), pixels(after), pixels(back)
     outside = pixels(marks.mask(drawn))[..., 3] == 255
     assert (made_here[outside] == old[outside]).all()
@@ -174,7 +170,7 @@ def test_what_a_camera_has_only_turned_in_its_notes_is_turned_for_the_mark_too()
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = png((9, 9, 9), (240, 320), format="JPEG", exif=exif)
-    back = marks.put_back(turned, noise(2), mark(LOOP))
+    back = marks.put_back(as_seen(turned), as_seen(noise(2)), mark(LOOP))
     assert Image.open(io.BytesIO(back)).size == SIZE
     assert size_of(turned) == SIZE
     checked = check_picture(turned)
@@ -184,7 +180,7 @@ def test_what_a_camera_has_only_turned_in_its_notes_is_turned_for_the_mark_too()
 
 def test_pictures_of_different_sizes_are_not_put_together() -> None:
     with pytest.raises(ValueError, match="different sizes"):
-        marks.put_back(png(0), png(0, (100, 100)), mark(LOOP))
+        marks.put_back(as_seen(png(0)), as_seen(png(0, (100, 100))), mark(LOOP))
 
 
 def marked(model: str = "gpt-image-2.6-flare", **options: str) -> Wish:

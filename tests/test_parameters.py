@@ -1,9 +1,9 @@
 import pytest
 
-from tests.calls import made, shared, wish
+from tests.calls import made, set_server, shared, wish
 from tests.images_server import ImagesServer, json_answer, picture, plain
 from utils import images
-from utils.images import api, models
+from utils.images import models
 from utils.images.parameters import PARAMETERS, Parameter
 from utils.review.records import Engine, Pending, Wish
 from utils.settings import get_settings
@@ -13,10 +13,7 @@ BY_KEY = {parameter.key: parameter for parameter in PARAMETERS}
 
 @pytest.fixture(autouse=True)
 def settings(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in images_server.environment.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
-    api._refused.clear()
+    set_server(images_server, monkeypatch)
 
 
 def test_what_is_left_at_auto_is_not_chosen() -> None:

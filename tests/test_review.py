@@ -33,12 +33,9 @@ from tests.studio import (
     prompt_box,
     regenerate,
     send_by_key,
+    thumbnails,
     to_review,
 )
-
-
-def thumbnails(page: Page) -> Locator:
-    return page.locator(".st-key-strip img")
 
 
 def select(page: Page, number: int) -> None:

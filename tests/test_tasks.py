@@ -25,6 +25,7 @@ from tests.studio import (
     open_app,
     prompt_box,
     shown_bytes,
+    thumbnails,
     to_review,
 )
 from utils.images.page import INTRODUCTION
@@ -174,7 +175,7 @@ def test_the_best_of_four_is_approved(
     expect(page.get_by_text("Costs about")).to_be_visible()
     prompt_box(page).fill("a fox")
     hand.press("Generate Image", "Control+Enter")
-    expect(page.locator(".st-key-strip img")).to_have_count(4)
+    expect(thumbnails(page)).to_have_count(4)
     hand.pick(3)
     best = shown_bytes(page)
     hand.press("Approve", "a")
@@ -264,7 +265,7 @@ def test_mistakes_are_taken_back(
     hand.acts = 0
     hand.touch(button(page, "Reopen").first)
     expect_screen(page, "2. Review Generated Image")
-    expect(page.locator(".st-key-strip img")).to_have_count(2)
+    expect(thumbnails(page)).to_have_count(2)
     hand.may_have_acted(mouse=1, keyboard=25, thumb=1)
 
 

@@ -1,6 +1,7 @@
 """Errors and settings as a person meets them, in a real browser."""
 
 import base64
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
+    thumbnails,
 )
 
 SOON = (date.today() + timedelta(days=9)).isoformat()
@@ -38,6 +40,15 @@ MODELS = {
         {"id": "gpt-5"},
     ]
 }
+
+
+@pytest.fixture
+def models_app(running_images_server: ImagesServer, tmp_path: Path) -> Iterator[RunningApp]:
+    """The app with a server that lists models."""
+    running_images_server.script()
+    running_images_server.pages["/v1/models"] = json_answer(MODELS)
+    with run_app(tmp_path / "log", OPENAI_BASE_URL=running_images_server.url) as app:
+        yield app
 
 
 @pytest.mark.parametrize(
@@ -167,66 +178,53 @@ def test_tokens_and_an_estimate_are_shown_for_each_picture_and_the_session(
 
 
 def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(
-    page: Page, running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
+    page: Page, models_app: RunningApp, running_images_server: ImagesServer
 ) -> None:
-    server = running_images_server
-    server.script()
-    server.pages["/v1/models"] = json_answer(MODELS)
-    log = tmp_path_factory.mktemp("models") / "log"
-    with run_app(log, OPENAI_BASE_URL=server.url) as app:
-        open_app(page, app)
-        expect(page.get_by_text("will be shut down")).to_be_hidden()
-        page.get_by_role("combobox", name="Model").click()
-        expect(page.get_by_role("option")).to_have_text(["gpt-image-2.6-flare", "gpt-image-1.5"])
-        page.get_by_role("option", name="gpt-image-1.5").click()
-        warning = f"The chosen model will be shut down on {SOON}. Choose another one under Model."
-        expect(page.get_by_text(warning)).to_be_visible()
-        generate(page, "a fox")
-        expect_screen(page, "2. Review Generated Image")
-        assert server.calls[0].wish["model"] == "gpt-image-1.5"
+    open_app(page, models_app)
+    expect(page.get_by_text("will be shut down")).to_be_hidden()
+    page.get_by_role("combobox", name="Model").click()
+    expect(page.get_by_role("option")).to_have_text(["gpt-image-2.6-flare", "gpt-image-1.5"])
+    page.get_by_role("option", name="gpt-image-1.5").click()
+    warning = f"The chosen model will be shut down on {SOON}. Choose another one under Model."
+    expect(page.get_by_text(warning)).to_be_visible()
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    assert running_images_server.calls[0].wish["model"] == "gpt-image-1.5"
 
 
 def test_a_click_right_after_the_choice_of_a_model_with_fewer_settings_is_followed(
-    page: Page, running_images_server: ImagesServer, tmp_path: Path
+    page: Page, models_app: RunningApp
 ) -> None:
-    server = running_images_server
-    server.script()
-    server.pages["/v1/models"] = json_answer(MODELS)
-    with run_app(tmp_path / "log", OPENAI_BASE_URL=server.url) as app:
-        open_app(page, app)
-        expect(page.get_by_role("combobox", name="Complexity")).to_be_visible()
-        page.get_by_role("combobox", name="Model").click()
-        page.get_by_role("option", name="gpt-image-1.5").click()
-        generate(page, "a fox")
-        expect_screen(page, "2. Review Generated Image")
-        expect(page.get_by_role("combobox", name="Complexity")).to_be_hidden()
+    open_app(page, models_app)
+    expect(page.get_by_role("combobox", name="Complexity")).to_be_visible()
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="gpt-image-1.5").click()
+    generate(page, "a fox")
+    expect_screen(page, "2. Review Generated Image")
+    expect(page.get_by_role("combobox", name="Complexity")).to_be_hidden()
 
 
 def test_two_models_make_one_prompt_and_each_picture_says_whose_it_is(
-    page: Page, running_images_server: ImagesServer, tmp_path: Path
+    page: Page, models_app: RunningApp, running_images_server: ImagesServer
 ) -> None:
-    server = running_images_server
-    server.script()
-    server.pages["/v1/models"] = json_answer(MODELS)
-    with run_app(tmp_path / "log", OPENAI_BASE_URL=server.url) as app:
-        open_app(page, app)
-        choose(page, "Compare with", "gpt-image-1.5")
-        choose(page, "Quality", "max")
-        lacks = "gpt-image-1.5 has not the quality that you chose"
-        expect(page.get_by_text(lacks)).to_be_visible()
-        expect(page.get_by_text("Asks for 2 pictures: each may be billed.")).to_be_visible()
-        generate(page, "a fox")
-        expect(page.locator(".st-key-strip img")).to_have_count(2)
-        expect_settled(page)
-        assert sorted(call.wish["model"] for call in server.calls) == [
-            "gpt-image-1.5",
-            "gpt-image-2.6-flare",
-        ]
-        assert [call.wish.get("quality") for call in server.calls].count("max") == 1
-        page.keyboard.press("c")
-        makers = page.get_by_role("dialog").locator("small")
-        expect(makers.filter(has_text="gpt-image-1.5")).to_have_count(1)
-        expect(makers.filter(has_text="gpt-image-2.6-flare")).to_have_count(1)
+    open_app(page, models_app)
+    choose(page, "Compare with", "gpt-image-1.5")
+    choose(page, "Quality", "max")
+    lacks = "gpt-image-1.5 has not the quality that you chose"
+    expect(page.get_by_text(lacks)).to_be_visible()
+    expect(page.get_by_text("Asks for 2 pictures: each may be billed.")).to_be_visible()
+    generate(page, "a fox")
+    expect(thumbnails(page)).to_have_count(2)
+    expect_settled(page)
+    assert sorted(call.wish["model"] for call in running_images_server.calls) == [
+        "gpt-image-1.5",
+        "gpt-image-2.6-flare",
+    ]
+    assert [call.wish.get("quality") for call in running_images_server.calls].count("max") == 1
+    page.keyboard.press("c")
+    makers = page.get_by_role("dialog").locator("small")
+    expect(makers.filter(has_text="gpt-image-1.5")).to_have_count(1)
+    expect(makers.filter(has_text="gpt-image-2.6-flare")).to_have_count(1)
 
 
 def test_models_that_a_slow_server_lists_can_be_chosen_without_a_reload(

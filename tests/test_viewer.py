@@ -21,6 +21,7 @@ from tests.studio import (
     picture_of,
     regenerate,
     shown_bytes,
+    thumbnails,
     to_review,
 )
 
@@ -281,7 +282,7 @@ def test_an_original_that_is_wanted_no_more_leaves_the_line(
     # The script that looks closer comes last, and puts its dialog on the page.
     expect(page.locator("body > dialog")).to_be_attached()
     # The other one: what is on the canvas may be had from the browser's memory.
-    other = page.locator(".st-key-strip img").first
+    other = thumbnails(page).first
     address = str(other.evaluate("image => image.src")).removesuffix("/thumbnail")
     page.route("**/pictures/*", lambda route: None)
     page.keyboard.press("z")

@@ -41,6 +41,7 @@ from tests.studio import (
     prompt_box,
     send_by_key,
     shown_bytes,
+    thumbnails,
 )
 
 STREAM = Head(content_type="text/event-stream")
@@ -328,7 +329,7 @@ def test_cancelling_a_regenerate_keeps_the_present_picture(
     expect_settled(page)
     button(page, "Regenerate").click()
     expect(wait_view(page)).to_contain_text("First draft")
-    expect(page.locator(".st-key-strip img")).to_be_visible()
+    expect(thumbnails(page)).to_be_visible()
     button(page, "Cancel").click()
     expect(page.get_by_text("may still be billed")).to_be_visible()
     expect_settled(page)

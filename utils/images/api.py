@@ -180,18 +180,16 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
 
 async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) -> Picture:
     sources = _read_sources(request)
-    mark = await to_thread(_read_mark, request, sources)
-    files = await to_thread(_files, request, sources, mark) if sources else {}
+    mark, files = await to_thread(_files, request, sources) if sources else (None, {})
     answer, refused = await _ask_for_what_is_taken(request, files, on_partial)
     seconds = time.monotonic() - began
     made = answer.picture
     outside = None
     if mark:
-        outside = await to_thread(marks.changed_outside, sources[0], made.data, mark)
+        outside = await to_thread(_changed_outside, sources[0], made.data, mark)
     # In a thread: the hash of a large picture would hold up every other job for some 10 ms.
     try:
-        versions = {"thumbnail": made.thumbnail, "screen": made.screen}
-        name = await to_thread(blobs.put, request.owner, made.data, **versions)
+        name = await to_thread(keep, request.owner, made)
     except NoRoomError:
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
@@ -216,6 +214,15 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         refused,
         outside,
     )
+
+
+def keep(owner: str, made: pictures.Checked) -> str:
+    """Keep a picture with its versions; return its name. Raises NoRoomError: it has no room."""
+    return blobs.put(owner, made.data, thumbnail=made.thumbnail, screen=made.screen)
+
+
+def _changed_outside(before: bytes, after: bytes, mark: marks.Mark) -> float | None:
+    return marks.changed_outside(pictures.as_seen(before), pictures.as_seen(after), mark)
 
 
 def _log_failure(request: _Request, problem: Problem, exc: Exception, seconds: float) -> None:
@@ -255,16 +262,17 @@ def _read_mark(request: _Request, sources: tuple[bytes, ...]) -> marks.Mark | No
 
 
 def _files(
-    request: _Request, sources: tuple[bytes, ...], mark: marks.Mark | None
-) -> dict[str, Any]:
-    """Return the pictures that go along, by the API's names, and the mark on the first of them."""
+    request: _Request, sources: tuple[bytes, ...]
+) -> tuple[marks.Mark | None, dict[str, Any]]:
+    """Return the mark on the first source, and what goes along by the API's names."""
+    mark = _read_mark(request, sources)
     images = [_file(number, source) for number, source in enumerate(sources, 1)]
     files: dict[str, Any] = {"image": images[0] if len(images) == 1 else images}
     if mark and models.takes_markup(request.engine.model):
         files["markup"] = ("markup.png", marks.markup(mark), pictures.MIME["png"])
     elif mark:
         files["mask"] = ("mask.png", marks.mask(mark), pictures.MIME["png"])
-    return files
+    return mark, files
 
 
 async def _ask_for_what_is_taken(

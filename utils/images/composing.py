@@ -1,8 +1,8 @@
 """Pictures that are put together here, from two that were made."""
 
 from utils import marks
-from utils.images.api import Picture
-from utils.images.pictures import check_picture
+from utils.images.api import Picture, keep
+from utils.images.pictures import as_seen, check_picture
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine
 
@@ -21,7 +21,7 @@ def put_back(owner: str, before: str, after: Picture, strokes: str) -> Picture:
     mark = marks.read(strokes, (after.width, after.height))
     if mark is None:
         raise ValueError("nothing is marked")
-    made = check_picture(marks.put_back(old, new, mark))
-    name = blobs.put(owner, made.data, thumbnail=made.thumbnail, screen=made.screen)
+    made = check_picture(marks.put_back(as_seen(old), as_seen(new), mark))
+    name = keep(owner, made)
     together = (before, after.name)
     return Picture(name, made.extension, made.width, made.height, 0, Cost(), 0.0, made_of=together)

@@ -190,14 +190,15 @@ def render_facts(attempt: Attempt) -> None:
 def render_changes(shared: Store, attempt: Attempt) -> None:
     """Say what differs from the attempt that this one comes from; offer to put the rest back."""
     picture, wish = cast("images.Picture", attempt.result), attempt.wish
-    for parent in shared["attempts"]:
-        if parent.id == wish.parent:
-            words = images.prompt_difference(parent.wish.brief, wish.brief)
-            settings = images.settings_difference(parent.wish, wish)
-            if words:
-                st.html(f'<p class="difference">From picture {parent.number}: {words}</p>')
-            if settings and not picture.made_of:
-                st.text(settings)
+    parent = next((one for one in shared["attempts"] if one.id == wish.parent), None)
+    if parent:
+        words = images.prompt_difference(parent.wish.brief, wish.brief)
+        # What is put together here has its settings from nobody.
+        settings = "" if picture.made_of else images.settings_difference(parent.wish, wish)
+        if words:
+            st.html(f'<p class="difference">From picture {parent.number}: {words}</p>')
+        if settings:
+            st.text(settings)
     if picture.outside is not None:
         percent = math.ceil(picture.outside * 100)
         st.text(f"{percent} % outside your mark changed" if percent else "Nothing else changed.")
@@ -371,7 +372,7 @@ def render_settings(shared: Store, engine: Engine) -> None:
         )
         show_warning(images.lacking(by_key(shared)))
     else:
-        keep(shared, "model", "second_model")
+        keep_settings(shared, "model", "second_model")
     st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
     for parameter in images.PARAMETERS:
         values = images.choices(parameter, engine.model, by_key(shared))
@@ -387,13 +388,13 @@ def render_settings(shared: Store, engine: Engine) -> None:
                 help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if size else None,
             )
         else:
-            keep(shared, parameter.key)
+            keep_settings(shared, parameter.key)
         # At the field, and before anything is asked for.
         if size:
             show_warning(images.size_error(by_key(shared)))
 
 
-def keep(shared: Store, *keys: str) -> None:
+def keep_settings(shared: Store, *keys: str) -> None:
     """Keep settings that are not offered now: Streamlit forgets what no widget of a run shows."""
     for key in keys:
         by_key(shared)[key] = by_key(shared)[key]

@@ -71,30 +71,27 @@ def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str,
 
     Raises ValueError where one of them cannot be asked so, with a sentence that names it.
     """
-    chosen = [choose(shared)]
-    second = shared["second_model"] or shared["model"]
-    other = {**shared, "model": second}
-    if engines.engine(other) == chosen[0][0]:
-        return chosen
+    first = choose(shared)
+    other = _with_second(shared)
+    if engines.engine(other) == first[0]:
+        return [first]
     try:
-        return [*chosen, choose(other)]
+        return [first, choose(other)]
     except ValueError as exc:
-        raise ValueError(f"{second}: {exc}") from exc
+        raise ValueError(f"{other['model']}: {exc}") from exc
 
 
 def lacking(shared: Mapping[str, object]) -> str:
     """Return which of the chosen settings the second model lacks, as a sentence; '' if none."""
     try:
-        (_, first), *others = choose_engines(shared)
+        chosen = choose_engines(shared)
     except ValueError:
         return ""
-    for engine, options in others:
-        names = [one.words for one in PARAMETERS if one.key in first and one.key not in options]
-        if names:
-            return (
-                f"{engine.model} has not {' and '.join(names)} that you chose, and takes its own."
-            )
-    return ""
+    (_, first), (engine, options) = chosen[0], chosen[-1]
+    names = [one.words for one in PARAMETERS if one.key in first and one.key not in options]
+    if not names:
+        return ""
+    return f"{engine.model} has not {' and '.join(names)} that you chose, and takes its own."
 
 
 def size_error(shared: Mapping[str, object]) -> str:
@@ -115,13 +112,18 @@ def fit(shared: MutableMapping[str, object]) -> None:
     stays as it was chosen, fitting or not, for the person to correct.
     """
     engine = engines.engine(shared)
-    if engines.engine({**shared, "model": shared["second_model"] or shared["model"]}) == engine:
+    if engines.engine(_with_second(shared)) == engine:
         shared["second_model"] = ""
     model = engine.model
     for parameter in PARAMETERS:
         allowed = (AUTO, *choices(parameter, model, shared))
         if parameter.key != "size" and shared[parameter.key] not in allowed:
             shared[parameter.key] = AUTO
+
+
+def _with_second(shared: Mapping[str, object]) -> dict[str, object]:
+    """Return the store as if the second model, where there is one, were the first."""
+    return {**shared, "model": shared["second_model"] or shared["model"]}
 
 
 def size_to_come(shared: Mapping[str, object], pendings: Sequence[Pending]) -> tuple[int, int]:

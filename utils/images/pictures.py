@@ -74,6 +74,15 @@ def check_picture(data: bytes) -> Checked:
         )
 
 
+def as_seen(data: bytes) -> Image.Image:
+    """Return a picture turned as it is seen, of eight bits each, in RGB or RGBA.
+
+    Raises NotAPictureError if it is none.
+    """
+    with _opened(data) as opened:
+        return _plain(opened).copy()
+
+
 def size_of(data: bytes) -> tuple[int, int]:
     """Return width and height of a picture as it is seen; raises NotAPictureError if it is none."""
     with _opened(data) as opened:

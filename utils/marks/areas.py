@@ -35,9 +35,8 @@ def markup(mark: Mark) -> bytes:
     return _png(sheet)
 
 
-def changed_outside(before: bytes, after: bytes, mark: Mark) -> float | None:
+def changed_outside(old: Image.Image, new: Image.Image, mark: Mark) -> float | None:
     """Return which share of what is not marked differs to the eye; None where sizes differ."""
-    old, new = _upright(before), _upright(after)
     if not old.size == new.size == mark.size:
         return None
     outside = ImageOps.invert(draw(mark, mark.size))
@@ -50,13 +49,12 @@ def changed_outside(before: bytes, after: bytes, mark: Mark) -> float | None:
     return ImageChops.darker(differs, outside).histogram()[255] / total if total else 0.0
 
 
-def put_back(before: bytes, after: bytes, mark: Mark) -> bytes:
-    """Return a PNG: the marked place of `after`, and everything else of `before`.
+def put_back(old: Image.Image, new: Image.Image, mark: Mark) -> bytes:
+    """Return a PNG: the marked place of `new`, and everything else of `old`, in RGB or RGBA both.
 
     Outside the mark each pixel is the old one; the edge between them is soft, and lies inside.
     Raises ValueError where the sizes differ.
     """
-    old, new = _upright(before), _upright(after)
     if not old.size == new.size == mark.size:
         raise ValueError("the pictures have different sizes")
     mode = "RGBA" if "RGBA" in (old.mode, new.mode) else "RGB"
@@ -65,15 +63,6 @@ def put_back(before: bytes, after: bytes, mark: Mark) -> bytes:
     blurred = area.filter(ImageFilter.GaussianBlur(mark.brush * SOFT_SHARE / 2))
     soft = ImageChops.darker(blurred.point(lambda value: max(0, 2 * value - 255)), area)
     return _png(Image.composite(new.convert(mode), old.convert(mode), soft))
-
-
-def _upright(data: bytes) -> Image.Image:
-    """Return a picture as it is seen, of eight bits each, in RGB or RGBA."""
-    opened: Image.Image = Image.open(io.BytesIO(data))
-    ImageOps.exif_transpose(opened, in_place=True)
-    if opened.mode.startswith("I"):
-        opened = opened.point(lambda value: value / 256).convert("L")
-    return opened.convert("RGBA" if opened.has_transparency_data else "RGB")
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -341,14 +341,14 @@ def step(shared: Store, by: int) -> None:
 @uninterrupted
 def keep(shared: Store, attempt_id: str) -> None:
     """Keep an attempt whatever comes after it, or no more if it is kept."""
-    shared["aside"] = tuple(one for one in shared["aside"] if one != attempt_id)
+    shared["aside"] = _without(shared["aside"], attempt_id)
     shared["kept"] = _toggled(shared["kept"], attempt_id)
 
 
 @uninterrupted
 def set_aside(shared: Store, attempt_id: str) -> None:
     """Set an attempt aside, or take it back if it is: it is passed over, and the first to go."""
-    shared["kept"] = tuple(one for one in shared["kept"] if one != attempt_id)
+    shared["kept"] = _without(shared["kept"], attempt_id)
     shared["aside"] = _toggled(shared["aside"], attempt_id)
 
 
@@ -596,5 +596,8 @@ def _bounded(shared: Store, attempts: tuple[Attempt, ...], wanted: str = "") -> 
 
 
 def _toggled(ids: tuple[str, ...], attempt_id: str) -> tuple[str, ...]:
-    others = tuple(one for one in ids if one != attempt_id)
-    return others if len(others) < len(ids) else (*ids, attempt_id)
+    return _without(ids, attempt_id) if attempt_id in ids else (*ids, attempt_id)
+
+
+def _without(ids: tuple[str, ...], attempt_id: str) -> tuple[str, ...]:
+    return tuple(one for one in ids if one != attempt_id)

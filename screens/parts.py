@@ -103,8 +103,10 @@ def render_steps(shared: Store) -> None:
         else:
             mark = "✓" if index < here else index + 1
             steps.append(f"<li>{mark} <span>{stage.heading}</span></li>")
-    st.html(f'<ol class="steps">{"".join(steps)}</ol>')
-    st.html(script_tag("keys.js"), unsafe_allow_javascript=True)
+    st.html(
+        f'<ol class="steps">{"".join(steps)}</ol>{script_tag("keys.js")}',
+        unsafe_allow_javascript=True,
+    )
 
 
 class Room(NamedTuple):

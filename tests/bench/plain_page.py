@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
 from openai import AsyncOpenAI
@@ -43,6 +43,10 @@ async def page(_: Request) -> Response:
     return HTMLResponse(PAGE)
 
 
+async def show_at_once(data: bytes) -> None:
+    """Look at no picture before it is shown."""
+
+
 async def generate(request: Request) -> Response:
     prompt = (await request.body()).decode()
 
@@ -51,8 +55,10 @@ async def generate(request: Request) -> Response:
             model="gpt-image-2.5-flare", prompt=prompt, stream=True, partial_images=2
         )
         async for event in events:
+            data = base64.b64decode(event.b64_json)
+            await request.app.state.check(data)
             address = f"/picture/{next(_numbers)}"
-            _pictures[address] = base64.b64decode(event.b64_json)
+            _pictures[address] = data
             yield f"{address}\n"
 
     return StreamingResponse(addresses(), media_type="text/plain")
@@ -72,8 +78,9 @@ app = Starlette(
 )
 
 
-async def main() -> None:
-    """Serve the page at a free port, and say which."""
+async def main(check: Callable[[bytes], Awaitable[None]] = show_at_once) -> None:
+    """Serve the page at a free port, and say which. Each picture is shown once `check` is done."""
+    app.state.check = check
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     while not server.started:

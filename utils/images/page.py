@@ -74,8 +74,8 @@ VIEWER = f"""
 <button type="button">Approve</button></p>
 </section>
 </template>
+<button type="button" data-bell hidden>Tell me when it is my turn</button>
 """
-BELL = '<button type="button" data-bell hidden>Tell me when it is my turn</button>'
 NOTHING = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
 BRACKETS = str.maketrans("<>", "\u2039\u203a")
 
@@ -309,11 +309,16 @@ def render_side_bar(shared: Store) -> None:
     """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
     engine = images.engine(by_key(shared))
     with st.sidebar:
+        if shared["stage"] == "final":
+            # Nothing is asked for there.
+            st.empty()
+            keep_settings(shared, "count", *shared["settings"])
+        else:
+            with st.container():
+                st.subheader("Settings", anchor=False)
+                render_settings(shared, engine)
         # Here, because it is on every screen.
         st.html(VIEWER, unsafe_allow_javascript=True)
-        st.subheader("Settings", anchor=False)
-        render_settings(shared, engine)
-        st.html(BELL)
         st.subheader("Engine", anchor=False)
         who = [f"Model: {engine.model}", f"Server: {engine.name}"]
         demo = images.is_demo(engine)

@@ -122,8 +122,9 @@ def fit(shared: MutableMapping[str, object]) -> None:
 
 
 def _with_second(shared: Mapping[str, object]) -> dict[str, object]:
-    """Return the store as if the second model, where there is one, were the first."""
-    return {**shared, "model": shared["second_model"] or shared["model"]}
+    """Return the settings as if the second model, where there is one, were the first."""
+    second = {key: shared[key] for key in (*DEFAULTS, "api_key")}
+    return {**second, "model": shared["second_model"] or shared["model"]}
 
 
 def size_to_come(shared: Mapping[str, object], pendings: Sequence[Pending]) -> tuple[int, int]:

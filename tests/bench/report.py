@@ -42,7 +42,9 @@ class Row:
             result = "missed, for the reason below"
         value, goal = _with_unit(self.value, self.unit), _with_unit(self.goal, self.unit)
         row = f"| {self.what} | {self.ours} | {self.against} | {value} | {goal} | {result} |"
-        return f"{row}\n{self.reason.in_markdown()}" if self.reason else row
+        if self.is_met or self.reason is None:
+            return row
+        return f"{row}\n{self.reason.in_markdown()}"
 
 
 def ratio(what: str, ours: float, theirs: float, goal: float, yardstick: str) -> Row:

@@ -137,12 +137,12 @@ async def cores_of_waiting(
         server.gate = None
 
 
-def cpu_of_script(server: BenchServer, pictures: int) -> float:
+def cpu_of_script(server: BenchServer, pictures: int, *options: str) -> float:
     """Return the CPU seconds that a script needs for a picture, the SDK's work included."""
     command = [sys.executable, "-m", "tests.bench.sdk_loop", str(pictures)]
     with TemporaryDirectory() as folder:
         printed = subprocess.run(
-            [*command, folder],
+            [*command, folder, *options],
             cwd=ROOT,
             env=server.environment,
             capture_output=True,

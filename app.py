@@ -58,6 +58,7 @@ def main() -> None:
     view = getattr(screens, shared["stage"]).render(shared)
     # Last, because who comes first to a server waits for its list of models.
     page.render_side_bar(shared)
+    parts.render_state(shared)
     browser_memory.remember(shared)
     if shared["pending"]:
         # A screen without a view waits too.

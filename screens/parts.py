@@ -13,8 +13,10 @@ from streamlit.delta_generator import DeltaGenerator
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import moves
+from utils.review.panel import in_short
 from utils.review.store import STAGES, Store
 from utils.scripts import script_tag
+from utils.settings import get_settings
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
 DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
@@ -227,6 +229,13 @@ def render_error(shared: Store) -> None:
         missing = len(moves.missing(shared))
         if missing and not shared["pending"]:
             click_button(shared, f"Make the missing {missing}", "ask again")
+
+
+def render_state(shared: Store) -> None:
+    """Show the shared store as this turn leaves it, where the server is set to."""
+    if get_settings().show_state:
+        with st.sidebar, st.expander("Session State"):
+            st.json(in_short(shared))
 
 
 def render_prompt(prompt: str) -> None:

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     picture_memory: int = Field(
         1024, ge=64, description="Megabytes of pictures in memory; a browser has a quarter at most."
     )
+    show_state: bool = Field(
+        False, description="Whether the page shows its Session State, for people who learn from it."
+    )
 
     @field_validator("*", mode="before")
     @classmethod

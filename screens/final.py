@@ -12,7 +12,7 @@ def render(shared: Store) -> parts.WaitView | None:
     """Show the approved attempt, to be taken away."""
     attempt = moves.find_attempt(shared, shared["approved"])
     room = parts.render_room(shared)
-    page.show(room.canvas, attempt)
+    page.show(shared, room.canvas, attempt)
     with room.decision:
         st.button("Back to review", shortcut="B", on_click=moves.back_to_review, args=(shared,))
         # Download is where it is on the review: what is replaced one by one is never there twice.
@@ -23,6 +23,7 @@ def render(shared: Store) -> parts.WaitView | None:
         parts.render_error(shared)
         parts.render_prompt(attempt.wish.prompt)
         page.render_facts(attempt)
+        page.render_record(shared, attempt)
         if arrived := len(shared["unseen"]):
             st.info(f"{arrived} more came after your approval. Back to review shows all.")
     with room.foot:

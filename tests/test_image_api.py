@@ -26,7 +26,8 @@ from tests.images_server import (
 )
 from utils import images
 from utils.demo.engine import DemoTransport
-from utils.images import api, clients
+from utils.images import api, clients, errors
+from utils.images.credentials import Signal
 from utils.images.events import read_events
 from utils.images.pictures import check_draft
 from utils.jobs.outcomes import FailedError
@@ -469,3 +470,45 @@ def read(text: bytes, size: int) -> list[dict[str, Any]]:
         return [one async for one in read_events(chunks())]
 
     return asyncio.run(events())
+
+
+def check(engine: Engine, name: str) -> object:
+    """Ask where a picture comes from, as the job does; return what it ends with."""
+
+    async def ends() -> object:
+        try:
+            return await api.check_provenance(name, engine, "")(None)
+        except FailedError as exc:
+            return exc.problem
+
+    return asyncio.run(ends())
+
+
+def test_openai_is_asked_where_a_picture_comes_from(images_server: ImagesServer) -> None:
+    results = [{"type": "synthid", "outcome": "detected", "model": "gpt-image-2.6-flare"}]
+    images_server.script(json_answer({"results": results}))
+    image = data(picture("whose"))
+    found = check(Engine("OpenAI", "any", images_server.url), blobs.put(OWNER, image))
+    assert found == (Signal("synthid", True, model="gpt-image-2.6-flare"),)
+    (call,) = images_server.calls
+    assert call.path == "/v1/content_provenance_checks"
+    assert call.headers["authorization"] == "Bearer sk-test-secret"
+    assert image in call.body
+
+
+@pytest.mark.parametrize(
+    "answer", [error(500, None), json_answer({"results": []}), json_answer([]), [b"<html>"]]
+)
+def test_a_question_about_a_picture_fails_with_a_sentence(
+    images_server: ImagesServer, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    images_server.script(answer)
+    name = blobs.put(OWNER, data(picture("whose")))
+    assert check(Engine("OpenAI", "any", images_server.url), name) is errors.NOT_CHECKED
+    assert "no answer about a picture" in caplog.text
+
+
+def test_a_picture_that_is_gone_is_asked_about_in_vain(images_server: ImagesServer) -> None:
+    found = check(Engine("OpenAI", "any", images_server.url), "0" * 64)
+    assert found is errors.NOT_CHECKED
+    assert images_server.calls == []

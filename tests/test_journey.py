@@ -1,4 +1,6 @@
 import base64
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tests.studio import (
     prompt_box,
 )
 from utils.images.page import EXAMPLES
+from utils.images.verify import verify
 
 NASTY = (
     "# heading\n**bold** `code` <b onmouseover=alert(1)>tag</b> <img src=x onerror=alert(1)>\n"
@@ -223,3 +226,41 @@ def test_the_cursor_stands_in_the_prompt_from_the_start(
     page.keyboard.press("Control+Enter")
     expect_screen(page, "2. Review Generated Image")
     assert [call.wish["prompt"] for call in images_server.calls] == ["a fox"]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_record_of_a_decision_is_taken_away_with_the_apis_own_bytes(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, *, whole: bool
+) -> None:
+    images = [picture("first", size=(80, 60)), picture("second", size=(80, 60))]
+    images_server.script(*(plain(image) for image in images))
+    open_app(page, api_app)
+    generate(page, "a fox")
+    expect(facts(page)).to_contain_text("Picture 1 ·")
+    button(page, "Regenerate").click()
+    expect(facts(page)).to_contain_text("Picture 2 ·")
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    words = page.get_by_label("Alternative text")
+    words.fill("A fox, asleep")
+    words.press("Enter")
+    expect(picture_of(page)).to_have_attribute("alt", "A fox, asleep")
+    page.get_by_text("Approved on").click()
+    expect(page.get_by_text("Out of 2 pictures")).to_be_visible()
+    if whole:
+        page.get_by_text("With all 2 pictures").click()
+        expect(page.get_by_label("With all 2 pictures")).to_be_checked()
+        expect_settled(page)
+    with page.expect_download() as download:
+        button(page, "Download record").click()
+    assert download.value.suggested_filename == "a-fox.zip"
+    path = Path(download.value.path())
+    assert verify(path) == []
+    with zipfile.ZipFile(path) as archive:
+        record = json.loads(archive.read("record.json"))
+        found = [archive.read(name) for name in archive.namelist() if name != "record.json"]
+    assert found == [base64.b64decode(image) for image in (images if whole else images[1:])]
+    assert record["description"] == "A fox, asleep"
+    assert [one["id"] for one in record["attempts"]] == [
+        call.headers["x-client-request-id"] for call in images_server.calls
+    ]

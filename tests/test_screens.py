@@ -1,4 +1,5 @@
 import base64
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,19 +14,22 @@ from streamlit.testing.v1.element_tree import ButtonGroup
 
 import flow
 from tests.images_server import picture
+from tests.signing import SIGNER, sign
 from utils.demo.engine import DemoTransport
 from utils.images import page
 from utils.images.api import Picture
+from utils.images.credentials import Signal
 from utils.images.engines import TRANSPORTS
 from utils.images.models import DEMO_MODEL
 from utils.images.page import EXAMPLES
-from utils.images.pictures import check_picture
-from utils.jobs.outcomes import NOT_BEGUN, UNKNOWN
+from utils.images.pictures import check_picture, shorten
+from utils.jobs.outcomes import NOT_BEGUN, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Jobs
 from utils.review import moves
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Pending, Wish
 from utils.review.store import Store
+from utils.settings import get_settings
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 QUOTES = "'\"><b>tag</b> &quot;&gt;<i onclick='x'> --></style>"
@@ -49,7 +53,8 @@ SCRIPT_TAGS = {
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """A table of jobs for each test, and a demo engine without its pace."""
     table = Jobs()
-    for module in ("nodes", "screens.parts", "utils.jobs.table", "utils.images.catalogue"):
+    rooms = ("jobs.table", "images.catalogue", "images.provenance")
+    for module in ("nodes", "screens.parts", *(f"utils.{room}" for room in rooms)):
         monkeypatch.setattr(f"{module}.jobs", table)
     monkeypatch.setitem(TRANSPORTS, DEMO_MODEL, partial(DemoTransport, pace=0))
     yield table
@@ -200,6 +205,119 @@ def test_approve_leads_to_the_result_and_its_download(app: AppTest) -> None:
     assert labels(app) == {"Back to review", "Start Over"}
 
 
+def test_a_long_prompt_is_not_read_aloud_on_any_screen(app: AppTest) -> None:
+    put_under_review(app, "a fox in the snow " * 1000)
+    for label in ("Approve", "Start Over"):
+        assert max(len(alt or "") for alt in Markup(html(app)).alts) < 200
+        click(app, label)
+    assert max(len(alt or "") for alt in Markup(html(app)).alts) < 200
+
+
+def description(app: AppTest) -> Any:
+    return next(box for box in app.text_input if box.label == "Alternative text")
+
+
+def test_words_for_those_who_cannot_see_the_picture_are_offered_and_stay(app: AppTest) -> None:
+    put_under_review(app, "a red fox")
+    click(app, "Approve")
+    assert description(app).value == "a red fox"
+    description(app).set_value("A fox <b>asleep</b>").run()
+    assert "A fox \u2039b\u203aasleep\u2039/b\u203a" in Markup(html(app)).alts
+    click(app, "Back to review")
+    assert "A fox \u2039b\u203aasleep\u2039/b\u203a" in Markup(html(app)).alts
+    click(app, "Approve")
+    assert description(app).value == "A fox <b>asleep</b>"
+
+
+def test_a_description_belongs_to_its_picture(app: AppTest) -> None:
+    put_under_review(app, "a red fox")
+    click(app, "Approve")
+    description(app).set_value("The first one").run()
+    click(app, "Back to review")
+    click(app, "Regenerate")
+    click(app, "Approve")
+    assert description(app).value == "a red fox"
+
+
+def open_record(app: AppTest) -> str:
+    """Open the record; return the text in it."""
+    (record,) = [one for one in app.expander if one.label.startswith("Approved on")]
+    app.session_state["record"] = True
+    app.run()
+    (record,) = [one for one in app.expander if one.label.startswith("Approved on")]
+    return f"{record.label} {' '.join(text.value for text in record.text)}"
+
+
+def test_the_final_screen_says_in_short_how_it_was_decided(app: AppTest) -> None:
+    put_under_review(app)
+    click(app, "Approve")
+    words = open_record(app)
+    assert "The only picture" in words
+    assert "Request given" in words
+    assert store(app)["attempts"][0].result.name in words
+    assert [one.proto.label for one in app.get("download_button")][1] == "Download record"
+
+
+def test_a_picture_shows_who_has_signed_it(app: AppTest) -> None:
+    shared = store(app)
+    made = check_picture(sign(base64.b64decode(picture("signed"))))
+    name = blobs.put(shared["owner"], made.data, thumbnail=made.thumbnail)
+    result = Picture(name, made.extension, made.width, made.height, 0, Cost(), 1.0)
+    moves.receive(shared, pending("signed"), result)
+    app.run()
+    click(app, "Approve")
+    assert f"signed by {SIGNER}" in open_record(app)
+
+
+def test_openai_is_asked_by_a_click_and_its_answer_stays(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, jobs: Jobs
+) -> None:
+    put_under_review(app)
+    monkeypatch.setattr("utils.images.is_openai", lambda engine: True)
+    answers: list[object] = [Problem("not checked", "Nobody there."), (Signal("synthid", True),)]
+
+    async def answer(_: object) -> object:
+        found = answers.pop(0)
+        if isinstance(found, Problem):
+            raise FailedError(found)
+        return found
+
+    monkeypatch.setattr("utils.images.provenance.check_provenance", lambda *_: answer)
+    click(app, "Approve")
+    open_record(app)
+    click(app, "Ask OpenAI where it comes from")
+    app.run()
+    assert [warning.value for warning in app.warning] == ["Nobody there."]
+    click(app, "Ask OpenAI where it comes from")
+    app.run()
+    assert "OpenAI found its watermark (SynthID)." in open_record(app)
+    assert "Ask OpenAI where it comes from" not in labels(app)
+    assert not answers
+
+
+def test_the_session_state_is_shown_where_the_server_is_set_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHOW_STATE", "1")
+    get_settings.cache_clear()
+    app = AppTest.from_file("../app.py", default_timeout=20).run()
+    app.sidebar.text_input[0].set_value("sk-typed")
+    image = put_under_review(app, "a red fox")
+    click(app, "Approve")
+    (shown,) = app.sidebar.json
+    state = json.loads(shown.value)
+    assert state["stage"] == "final"
+    assert state["attempts"][0]["wish"]["prompt"] == "a red fox"
+    assert state["final_result"]["result"]["name"] == store(app)["attempts"][0].result.name
+    assert (state["api_key"], state["owner"]) == ("not shown", "not shown")
+    for secret in ("sk-typed", store(app)["owner"], image[:40]):
+        assert secret not in shown.value
+
+
+def test_the_session_state_is_not_shown_otherwise(app: AppTest) -> None:
+    assert not app.sidebar.json
+
+
 def test_back_to_review_shows_the_picture_again(app: AppTest) -> None:
     put_under_review(app)
     click(app, "Approve")
@@ -240,7 +358,7 @@ def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) ->
     app.run()
     assert prompt in shown_as_typed(app)
     along = Markup(html(app))
-    assert along.alts.count(prompt.replace("<", "\u2039").replace(">", "\u203a")) >= 2
+    assert prompt.replace("<", "\u2039").replace(">", "\u203a") in along.alts
     click(app, "Approve")
     assert prompt in shown_as_typed(app)
     for element in [*app.markdown, *app.caption, *app.warning]:
@@ -248,8 +366,8 @@ def test_a_prompt_is_shown_as_typed_on_each_screen(app: AppTest, prompt: str) ->
     page = Markup(html(app))
     assert prompt not in page.text
     assert along.tags <= page.tags | {"figcaption"}
-    # What is read aloud is the whole prompt, of which nothing became a tag.
-    assert prompt.replace("<", "\u2039").replace(">", "\u203a") in page.alts
+    # What is read aloud is its beginning, of which nothing became a tag.
+    assert shorten(prompt).replace("<", "\u2039").replace(">", "\u203a") in page.alts
     assert page.tags <= {
         "figure",
         "img",

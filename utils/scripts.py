@@ -13,9 +13,7 @@ HEADERS = {"Cache-Control": "private, max-age=86400, immutable"}
 _by_name = {
     path.name: path.read_bytes() for path in (Path(__file__).parents[1] / "assets").glob("*.js")
 }
-_addresses = {
-    name: f"{sha256(script).hexdigest()[:16]}-{name}" for name, script in _by_name.items()
-}
+_addresses = {name: f"{sha256(script).hexdigest()[:8]}-{name}" for name, script in _by_name.items()}
 _by_address = {address: _by_name[name] for name, address in _addresses.items()}
 
 

@@ -4,8 +4,16 @@ from utils.images.addresses import ROUTES, address
 from utils.images.api import Picture, kind, make, places
 from utils.images.catalogue import is_listing, listed_models
 from utils.images.composing import COMPOSER, put_back
+from utils.images.credentials import credentials_in_words, read_credentials, signal_in_words
 from utils.images.differences import prompt_difference, settings_difference
-from utils.images.engines import asks_for_key, engine, is_demo, key_label, key_warning
+from utils.images.engines import (
+    asks_for_key,
+    engine,
+    is_demo,
+    is_openai,
+    key_label,
+    key_warning,
+)
 from utils.images.models import COSTLY, PRESETS, expected_cost, retirement
 from utils.images.parameters import (
     AUTO,
@@ -19,7 +27,10 @@ from utils.images.parameters import (
     size_error,
     size_to_come,
 )
-from utils.images.pictures import MIME, Draft, encode, extension_of, file_name
+from utils.images.pictures import MIME, Draft, encode, extension_of, file_name, shorten
+from utils.images.provenance import ask as ask_provenance
+from utils.images.provenance import check_of, signals
+from utils.images.record import write_archive
 from utils.images.uploads import take_uploads
 
 __all__ = [
@@ -34,10 +45,13 @@ __all__ = [
     "Draft",
     "Picture",
     "address",
+    "ask_provenance",
     "asks_for_key",
+    "check_of",
     "choices",
     "choose",
     "choose_engines",
+    "credentials_in_words",
     "encode",
     "engine",
     "expected_cost",
@@ -46,6 +60,7 @@ __all__ = [
     "fit",
     "is_demo",
     "is_listing",
+    "is_openai",
     "key_label",
     "key_warning",
     "kind",
@@ -55,9 +70,14 @@ __all__ = [
     "places",
     "prompt_difference",
     "put_back",
+    "read_credentials",
     "retirement",
     "settings_difference",
+    "shorten",
+    "signal_in_words",
+    "signals",
     "size_error",
     "size_to_come",
     "take_uploads",
+    "write_archive",
 ]

@@ -22,6 +22,7 @@ from openai import (
 
 from utils import marks
 from utils.images import clients, engines, errors, models, pictures
+from utils.images.credentials import Signal, read_signals
 from utils.images.events import load, picture_in, read_events
 from utils.images.fetch import bounded, fetch_picture
 from utils.images.parameters import PARAMETERS
@@ -56,7 +57,8 @@ class Picture:
     bytes; `tokens` are the API's count, 0 where it sent none; `seconds` is how long it took, and
     `refused` names the chosen settings that the server would not take. `outside` is which share of
     what was not marked differs from the picture that it comes from, None where nothing was marked.
-    `made_of` names the two pictures that one is put together from, made here and not by a model.
+    `made_of` names the two pictures that one is put together from, made here and not by a model;
+    `request_id` is the server's own name for the call, '' where it gave none.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Picture:
     refused: tuple[str, ...] = ()
     outside: float | None = None
     made_of: tuple[str, ...] = ()
+    request_id: str = ""
 
 
 OnDraft = Callable[[pictures.Draft], None]
@@ -127,6 +130,31 @@ async def list_models(engine: Engine, key: str) -> tuple[models.ListedModel, ...
     )
 
 
+def check_provenance(name: str, engine: Engine, key: str) -> Callable[[object], Awaitable[object]]:
+    """Return the call that asks OpenAI where a picture in the table of blobs comes from.
+
+    `key` is the one that the person typed. It returns a tuple of Signals or raises FailedError.
+    """
+
+    async def call(_: object) -> tuple[Signal, ...]:
+        own_key, data = engines.key_for(engine, key), blobs.get(name)
+        try:
+            if data is None or not is_key(own_key):
+                raise ValueError("no picture, or no key")
+            async with clients.api_client(
+                engine, own_key
+            ).content_provenance_checks.with_streaming_response.create(
+                file=_file(1, data), extra_headers=clients.headers(engine, own_key)
+            ) as response:
+                answer = load(b"".join([part async for part in bounded(response.iter_bytes())]))
+            return read_signals(answer)
+        except (*FAILURES, ValueError) as exc:
+            logger.warning("no answer about a picture: %s", type(exc).__name__)
+        raise FailedError(errors.NOT_CHECKED)
+
+    return call
+
+
 def _listed(entry: Mapping[str, object]) -> models.ListedModel:
     name = str(entry.get("id"))
     try:
@@ -155,11 +183,13 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What came: the picture, what the API says that it used, and what a gateway says it cost."""
+    """What came: the picture, what the API says that it used, what a gateway says it cost, and the
+    server's name for the call."""
 
     picture: pictures.Checked
     usage: object
     told: float | None
+    request_id: str
 
 
 async def _make(request: _Request, on_partial: OnDraft) -> Picture:
@@ -213,6 +243,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         seconds,
         refused,
         outside,
+        request_id=answer.request_id,
     )
 
 
@@ -322,10 +353,11 @@ async def _ask(
     patience = get_settings().image_timeout
     async with timeout(patience) as limit, _call(request, files, sent) as response:
         told = _price(response.headers.get("x-litellm-response-cost", ""))
+        named = errors.request_id(response.headers)
         chunks = bounded(response.iter_bytes())
         if response.headers.get("content-type", "").startswith("image/"):
             body = b"".join([chunk async for chunk in chunks])
-            return _Answer(await to_thread(pictures.check_picture, body), None, told)
+            return _Answer(await to_thread(pictures.check_picture, body), None, told, named)
         async for event in read_events(chunks):
             name = str(event.get("type") or "")
             if "partial" in name or "partial_image_index" in event:
@@ -335,7 +367,7 @@ async def _ask(
                 continue
             picture = await _read_picture(name, event, request, limit)
             if picture:
-                return _Answer(picture, event.get("usage"), told)
+                return _Answer(picture, event.get("usage"), told, named)
             if event.get("error") or name == "error":
                 raise FailedError(
                     errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(files))

@@ -91,6 +91,11 @@ def key_warning(shared: Mapping[str, object]) -> str:
     )
 
 
+def is_openai(engine: Engine) -> bool:
+    """Return whether OpenAI's own API makes the pictures."""
+    return engine.address is not None and _belongs_to(_host(engine.address), "api.openai.com")
+
+
 def streams(engine: Engine) -> bool:
     """Return whether the engine is to be asked for drafts, in an event stream.
 

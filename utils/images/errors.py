@@ -229,6 +229,9 @@ KEY_GONE = Problem(
     "The key that you typed is no longer here: it is forgotten when the page closes. "
     "Enter it again and try again.",
 )
+NOT_CHECKED = Problem(
+    "not checked", "OpenAI gave no answer about this picture. Try again in a moment."
+)
 NOT_A_KEY = Problem(
     "key",
     "The API key has characters that no key has. Check the key and try again.",
@@ -292,11 +295,15 @@ def explain_body(
         parameter=NAMES.get(_named(error, NAMES), "the prompt or one of the settings"),
         smaller="fewer or smaller pictures" if pictures else "a shorter prompt",
     )
-    name = headers.get("x-request-id") or headers.get("x-litellm-call-id") or ""
-    request_id = re.sub(r"[^\w-]", "", name, flags=re.ASCII)[:80]
     wait = _seconds(headers, error.message)
-    problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, request_id)
+    problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, request_id(headers))
     return _not_now(problem) if rule.retry and wait and wait > LONGEST_WAIT else problem
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """Return the server's own name for a call, '' where it gave none."""
+    name = headers.get("x-request-id") or headers.get("x-litellm-call-id") or ""
+    return re.sub(r"[^\w-]", "", name, flags=re.ASCII)[:80]
 
 
 def refuses_mark(body: object, prompt: str) -> bool:

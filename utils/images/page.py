@@ -15,6 +15,8 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from utils import images, marks
+from utils.images.record_page import described
+from utils.images.record_page import render_record as render_record
 from utils.review import moves
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.interruptions import uninterrupted
@@ -80,10 +82,11 @@ NOTHING = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
 BRACKETS = str.maketrans("<>", "\u2039\u203a")
 
 
-def show(place: DeltaGenerator, attempt: Attempt) -> None:
+def show(shared: Store, place: DeltaGenerator, attempt: Attempt) -> None:
     """Show an attempt's picture as it is on the screen; the script brings the API's own bytes."""
     address = images.address(attempt.result.name, "screen")
-    place.html(f'<figure class="picture">{_image_of(attempt, address)}</figure>')
+    image = _image_of(attempt, address, described(shared, attempt))
+    place.html(f'<figure class="picture">{image}</figure>')
 
 
 def show_draft(place: DeltaGenerator, draft: object) -> None:
@@ -110,7 +113,7 @@ def show_small(attempts: Sequence[Attempt], pale: Collection[str] = ()) -> None:
     """Show the attempts' thumbnails, as one element; those of the ids in `pale` stand back."""
     addresses = [images.address(one.result.name, "thumbnail") for one in attempts]
     _show_small(
-        _image_of(one, address, " data-aside" if one.id in pale else "")
+        _image_of(one, address, images.shorten(one.wish.prompt), " data-aside" * (one.id in pale))
         for one, address in zip(attempts, addresses, strict=True)
     )
 
@@ -119,12 +122,12 @@ def _show_small(written: Iterable[str]) -> None:
     st.html(f'<div class="small">{"".join(written)}</div>')
 
 
-def _image_of(attempt: Attempt, address: str, more: str = "") -> str:
+def _image_of(attempt: Attempt, address: str, alt: str, more: str = "") -> str:
     """Return an attempt's picture as HTML, with what the viewer must know of it."""
     picture = cast("images.Picture", attempt.result)
     maker = escape(attempt.wish.engine.model)
     whose = f' data-attempt="{attempt.id} {attempt.number}" data-maker="{maker}"{more}'
-    return _image(address, attempt.wish.prompt, (picture.width, picture.height), whose)
+    return _image(address, alt, (picture.width, picture.height), whose)
 
 
 def _image(address: str, alt: str, size: tuple[int, int], more: str = "") -> str:
@@ -319,7 +322,6 @@ def render_side_bar(shared: Store) -> None:
                 render_settings(shared, engine)
         # Here, because it is on every screen.
         st.html(VIEWER, unsafe_allow_javascript=True)
-        st.subheader("Engine", anchor=False)
         who = [f"Model: {engine.model}", f"Server: {engine.name}"]
         demo = images.is_demo(engine)
         st.text("\n".join([*([engine.name] if demo else who), *spending_in_words(shared)]))

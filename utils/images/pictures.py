@@ -24,6 +24,7 @@ READ = ("PNG", "JPEG", "WEBP")
 # MPO: what many phones make of a JPEG, with a preview or a depth map as a second picture.
 FORMATS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 MIME = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+ALT_LENGTH = 150
 NAME_LENGTH = 60
 NAME_BYTES = 120
 # Names of devices on Windows, with any extension.
@@ -157,6 +158,15 @@ def file_name(prompt: str, extension: str) -> str:
     if not stem or RESERVED.fullmatch(stem):
         stem = f"picture-{stem}".strip("-")
     return f"{stem}.{extension}"
+
+
+def shorten(prompt: str) -> str:
+    """Return the beginning of a prompt, as one line that can be listened to."""
+    words = " ".join(prompt.split())
+    if len(words) <= ALT_LENGTH:
+        return words
+    cut = words[:ALT_LENGTH]
+    return f"{cut.rpartition(' ')[0] or cut}…"
 
 
 def shrink(opened: Image.Image) -> bytes:

@@ -8,13 +8,14 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
 import pybase64
 
 from utils.jobs.outcomes import INTERRUPTED, Problem
 from utils.review.blobs import blobs
 from utils.review.interruptions import uninterrupted
-from utils.review.records import Attempt, Cost, Engine, Failure, Pending, Result, Wish
+from utils.review.records import Approval, Attempt, Cost, Engine, Failure, Pending, Result, Wish
 from utils.review.store import DEFAULTS, NOT_REMEMBERED, STAGES, START_OVER_KEEPS, Store, by_key
 
 ClickMove = Callable[[Store, str, "Choose"], None]
@@ -22,6 +23,8 @@ ClickMove = Callable[[Store, str, "Choose"], None]
 # raises ValueError with a sentence for a person.
 Choose = Callable[[Mapping[str, object]], Sequence[tuple[Engine, dict[str, str]]]]
 
+# The key of the box for words about the approved attempt.
+DESCRIPTION = "description"
 MAX_PROMPT = 32_000
 MAX_ATTEMPTS = 24
 MAX_COUNT = 4
@@ -262,7 +265,7 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
     attempts = shared["attempts"]
     if pending.id not in [attempt.id for attempt in attempts]:
         number = max((attempt.number for attempt in attempts), default=0) + 1
-        attempt = Attempt(pending.id, pending.click, number, pending.wish, result)
+        attempt = Attempt(pending.id, pending.click, number, pending.wish, result, _now())
         shared["attempts"] = _bounded(shared, (*attempts, attempt))
     # What was typed and sent is the prompt of what came: no other box needs to keep it.
     edits = shared["edits"]
@@ -372,9 +375,18 @@ def approve(shared: Store, attempt_id: str) -> None:
     clear_error(shared)
     select(shared, attempt_id)
     shared["approved"] = attempt_id
+    shared["approval"] = Approval(_now(), shared["attempts"])
     shared["unseen"] = ()
     _write_base64(shared)
     shared["decision"] = "approve"
+
+
+@uninterrupted
+def describe(shared: Store, attempt_id: str) -> None:
+    """Keep the words that a person has written for those who cannot perceive an attempt."""
+    text = by_key(shared).get(DESCRIPTION)
+    if isinstance(text, str):
+        shared["descriptions"] = {**shared["descriptions"], attempt_id: text}
 
 
 @uninterrupted
@@ -559,6 +571,10 @@ ASKS: Mapping[str, ClickMove] = {
     "change": change,
     "ask again": ask_again,
 }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:

@@ -89,10 +89,22 @@ class Failure:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A result under review; `id` is that of the job that brought it, `number` is for people."""
+    """A result under review; `id` is that of the job that brought it, `number` is for people, and
+    `at` when it came, in UTC as ISO 8601."""
 
     id: str
     click: str
     number: int
     wish: Wish
     result: Result
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A decision as it was made: when (UTC, ISO 8601), by whom where that is known, and out of
+    which attempts. Which of them was approved the store says."""
+
+    at: str
+    attempts: tuple[Attempt, ...]
+    by: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
-from utils.review.records import Attempt, Cost, Failure, Pending
+from utils.review.records import Approval, Attempt, Cost, Failure, Pending
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Store(TypedDict):
     attempts: tuple[Attempt, ...]
     under_review: str
     approved: str
+    approval: Approval | None
+    descriptions: Mapping[str, str]
     unseen: tuple[str, ...]
     kept: tuple[str, ...]
     aside: tuple[str, ...]
@@ -88,6 +90,8 @@ DEFAULTS: Store = {
     "attempts": (),
     "under_review": "",
     "approved": "",
+    "approval": None,
+    "descriptions": {},
     "unseen": (),
     "kept": (),
     "aside": (),

@@ -1,0 +1,140 @@
+"""The record of a decision: what was approved, when, by whom, out of what; whole as one ZIP.
+
+The models below are the format; docs/record.schema.json is made from them.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Literal, cast
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from utils.images.api import Picture
+from utils.images.credentials import Credentials, Signal, read_credentials
+from utils.images.provenance import signals
+from utils.review.blobs import blobs
+from utils.review.records import Approval, Attempt
+
+VERSION = 1
+RECORD = "record.json"
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RecordedAttempt(_Model):
+    """One of the attempts that the decision was made out of."""
+
+    id: str = Field(description="Id of the request, which the server got as X-Client-Request-Id.")
+    number: int = Field(ge=1, description="Its number on the page.")
+    at: AwareDatetime = Field(description="When it came.")
+    prompt: str = Field(description="The words that were sent.")
+    brief: str = Field(description="A prompt that stands by itself, where `prompt` is a change.")
+    parent: str | None = Field(description="Id of the attempt that it was made from.")
+    sources: list[str] = Field(description="SHA-256 of each picture that was sent along.")
+    made_of: list[str] = Field(
+        description="SHA-256 of the two pictures that it was put together from, without a model."
+    )
+    mark: str | None = Field(description="Strokes that mark where the first source may change.")
+    settings: dict[str, str] = Field(description="What was chosen, by the API's names.")
+    refused: list[str] = Field(description="Settings that the server would not take.")
+    model: str
+    engine: str = Field(description="Who made it: the host of the server.")
+    server_request_id: str | None = Field(description="The server's own name for the call.")
+    seconds: float = Field(ge=0, description="How long the call took.")
+    tokens: int | None = Field(ge=1, description="The server's count.")
+    dollars: float | None = Field(ge=0, description="What it cost, in USD.")
+    dollars_are: Literal["estimated", "told by the server"] | None
+    sha256: str = Field(pattern=SHA256, description="Of the picture's bytes.")
+    format: Literal["png", "jpg", "webp"]
+    width: int = Field(ge=1, description="In pixels.")
+    height: int = Field(ge=1, description="In pixels.")
+    content_credentials: Credentials | None = Field(
+        description="C2PA: what the picture's bytes say of where it comes from."
+    )
+    provenance_check: list[Signal] | None = Field(
+        description="What OpenAI answered when it was asked where the picture comes from."
+    )
+    file: str | None = Field(description="Its file beside this one; null where it is left out.")
+
+
+class Record(_Model):
+    """A decision by a person: one picture was approved."""
+
+    version: Literal[1]
+    approved: str = Field(description="Id of the attempt that was approved.")
+    at: AwareDatetime = Field(description="When it was approved.")
+    by: str | None = Field(description="Who approved it, where that is known.")
+    description: str = Field(description="Words for those who cannot see the picture.")
+    attempts: list[RecordedAttempt] = Field(
+        min_length=1, description="What it was approved out of, the approved one included."
+    )
+
+
+def write_archive(approval: Approval, approved: Attempt, description: str, *, whole: bool) -> bytes:
+    """Return a ZIP with the record and the approved picture, or with `whole` every attempt's.
+
+    Each picture's bytes are those that the API sent. A picture that is no longer kept is left out.
+    """
+    wanted = approval.attempts if whole else (approved,)
+    found = {one.id: blobs.get(one.result.name) for one in wanted}
+    files = {attempt_id: data for attempt_id, data in found.items() if data is not None}
+    record = make_record(approval, approved, description, files)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(RECORD, record.model_dump_json(indent=2))
+        for attempt in record.attempts:
+            if attempt.file:
+                archive.writestr(attempt.file, files[attempt.id])
+    return out.getvalue()
+
+
+def make_record(
+    approval: Approval, approved: Attempt, description: str, files: Mapping[str, bytes]
+) -> Record:
+    """Return the record of a decision; `files` are the pictures that go along, by attempt."""
+    return Record(
+        version=VERSION,
+        approved=approved.id,
+        at=approval.at,
+        by=approval.by or None,
+        description=description,
+        attempts=[_record_attempt(one, with_file=one.id in files) for one in approval.attempts],
+    )
+
+
+def _record_attempt(attempt: Attempt, *, with_file: bool) -> RecordedAttempt:
+    picture, wish = cast("Picture", attempt.result), attempt.wish
+    cost = picture.cost
+    told = "told by the server" if cost.told else "estimated"
+    file = f"pictures/{attempt.number}.{picture.extension}" if with_file else None
+    return RecordedAttempt(
+        id=attempt.id,
+        number=attempt.number,
+        at=attempt.at,
+        prompt=wish.prompt,
+        brief=wish.brief,
+        parent=wish.parent or None,
+        sources=list(wish.sources),
+        made_of=list(picture.made_of),
+        mark=wish.mark or None,
+        settings=dict(wish.options),
+        refused=list(picture.refused),
+        model=wish.engine.model,
+        engine=wish.engine.name,
+        server_request_id=picture.request_id or None,
+        seconds=picture.seconds,
+        tokens=cost.tokens or None,
+        dollars=cost.dollars or None,
+        dollars_are=told if cost.dollars else None,
+        sha256=picture.name,
+        format=picture.extension,
+        width=picture.width,
+        height=picture.height,
+        content_credentials=read_credentials(picture.name),
+        provenance_check=signals(picture.name),
+        file=file,
+    )

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +35,7 @@ from utils.jobs.outcomes import FailedError
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings
+from utils.spending import _limiter, spending
 
 PROMPT = "a very secret prompt"
 STREAM = Head(content_type="text/event-stream")
@@ -512,3 +514,47 @@ def test_a_picture_that_is_gone_is_asked_about_in_vain(images_server: ImagesServ
     found = check(Engine("OpenAI", "any", images_server.url), "0" * 64)
     assert found is errors.NOT_CHECKED
     assert images_server.calls == []
+
+
+@pytest.fixture
+def one_picture_an_hour(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    _limiter.cache_clear()
+    set_to(monkeypatch, LIMIT_PICTURES_HOUR="1", LIMIT_DOLLARS_DAY="1")
+    yield
+    _limiter.cache_clear()
+
+
+def left() -> list[float]:
+    return [one.many for one in spending.left(OWNER)]
+
+
+@pytest.mark.usefixtures("one_picture_an_hour")
+def test_a_picture_beyond_the_limit_is_not_asked_for(images_server: ImagesServer) -> None:
+    made(wish())
+    problem = failed(wish())
+    assert (problem.kind, problem.retry, problem.billed) == ("spent", False, False)
+    assert "You have nothing left of 1 picture this hour." in problem.sentence
+    assert len(images_server.calls) == 1
+
+
+@pytest.mark.usefixtures("one_picture_an_hour")
+def test_a_picture_counts_by_what_it_has_cost(images_server: ImagesServer) -> None:
+    made(wish())
+    assert left() == pytest.approx([0, 1 - (10 * 5 + 1000 * 30) / 1e6], abs=0.002)
+
+
+@pytest.mark.usefixtures("one_picture_an_hour")
+@pytest.mark.parametrize("answer", [error(500, None), [b"<html>"], [Drop()]])
+def test_a_failed_call_counts_by_what_was_asked_for(
+    images_server: ImagesServer, answer: Answer
+) -> None:
+    images_server.script(answer)
+    failed(wish(quality="low"))
+    assert left() == pytest.approx([0, 1 - 272 * 30 / 1e6], abs=0.002)
+
+
+@pytest.mark.usefixtures("one_picture_an_hour")
+def test_what_was_never_asked_counts_nothing(images_server: ImagesServer) -> None:
+    gone = Wish("a fox", images.engine(shared()), sources=("0" * 64,))
+    assert failed(gone) is errors.SOURCE_GONE
+    assert left() == [1, 1]

@@ -30,6 +30,7 @@ from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Pending, Wish
 from utils.review.store import Store
 from utils.settings import get_settings
+from utils.spending import _limiter
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 QUOTES = "'\"><b>tag</b> &quot;&gt;<i onclick='x'> --></style>"
@@ -398,6 +399,28 @@ def test_before_the_first_round_of_several_the_page_says_what_it_may_cost(
     app.session_state["count"] = 2
     app.run()
     assert words in [text.value for text in app.text]
+
+
+def test_the_page_says_before_a_click_what_is_left_and_when_there_is_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _limiter.cache_clear()
+    monkeypatch.setenv("LIMIT_PICTURES_HOUR", "2")
+    get_settings.cache_clear()
+    app = AppTest.from_file("../app.py", default_timeout=20).run()
+    assert "Left: 2 pictures this hour." in [text.value for text in app.text]
+    app.text_area[0].set_value("a fox")
+    click(app, "Generate Image")
+    assert "Left: 1 picture this hour." in [text.value for text in app.text]
+    app.session_state["count"] = 2
+    app.run()
+    too_many = "You have 1 picture left of 2 pictures this hour. In 60 minutes there is more."
+    assert too_many in [text.value for text in app.text]
+    click(app, "Regenerate")
+    assert [warning.value for warning in app.warning] == [too_many]
+    assert len(store(app)["attempts"]) == 1
+    assert not store(app)["pending"]
+    _limiter.cache_clear()
 
 
 def test_the_demo_says_before_the_first_picture_what_it_is_and_names_no_costs(

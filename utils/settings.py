@@ -37,6 +37,26 @@ class Settings(BaseSettings):
     picture_memory: int = Field(
         1024, ge=64, description="Megabytes of pictures in memory; a browser has a quarter at most."
     )
+    limit_pictures_hour: int | None = Field(
+        None, ge=1, description="Pictures that each person may ask for in an hour."
+    )
+    limit_pictures_day: int | None = Field(None, ge=1, description="The same in a day.")
+    limit_dollars_hour: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Dollars, by estimate, that these may cost."
+    )
+    limit_dollars_day: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="The same in a day."
+    )
+    limit_all_pictures_hour: int | None = Field(
+        None, ge=1, description="Pictures that all together may ask for in an hour."
+    )
+    limit_all_pictures_day: int | None = Field(None, ge=1, description="The same in a day.")
+    limit_all_dollars_hour: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Dollars, by estimate, that these may cost."
+    )
+    limit_all_dollars_day: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="The same in a day."
+    )
     show_state: bool = Field(
         False, description="Whether the page shows its Session State, for people who learn from it."
     )

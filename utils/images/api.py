@@ -30,6 +30,7 @@ from utils.jobs.outcomes import FailedError, Problem
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings, is_key
+from utils.spending import SpentError, spending
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +211,11 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
 
 async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) -> Picture:
     sources = _read_sources(request)
+    expected = models.most_expected(request.engine.model, request.wish.options)
+    try:
+        spending.begin(request.owner, expected)
+    except SpentError as exc:
+        raise FailedError(Problem("spent", str(exc))) from None
     mark, files = await to_thread(_files, request, sources) if sources else (None, {})
     answer, refused = await _ask_for_what_is_taken(request, files, on_partial)
     seconds = time.monotonic() - began
@@ -223,6 +229,8 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
     except NoRoomError:
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
+    if cost.dollars:
+        spending.correct(request.owner, cost.dollars - expected)
     logger.info(
         "request=%s model=%s made %dx%d %s in %.1f s, %d tokens",
         request.id,

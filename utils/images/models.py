@@ -190,6 +190,11 @@ def expected_cost(model: str, options: Mapping[str, str]) -> tuple[float, float]
     return min(dollars), max(dollars)
 
 
+def most_expected(model: str, options: Mapping[str, str]) -> float:
+    """Return the most in USD, estimated, that one picture will cost; 0 where nothing is known."""
+    return (expected_cost(model, options) or (0.0, 0.0))[1]
+
+
 def pixels(size: str) -> tuple[int, int]:
     """Return width and height of a size that has been checked."""
     width, height = size.split("x")

@@ -23,6 +23,7 @@ from utils.review.interruptions import uninterrupted
 from utils.review.records import Attempt, Cost, Engine, Pending
 from utils.review.store import Store, by_key
 from utils.scripts import script_tag
+from utils.spending import SpentError, left_in_words, spending
 
 PLACEHOLDER = "What should the picture show?"
 PLACE = "Your picture will appear here"
@@ -439,22 +440,32 @@ def spending_in_words(shared: Store) -> list[str]:
 
 
 def show_estimate(shared: Store, place: DeltaGenerator) -> None:
-    """Say what several pictures, or one of a costly quality, will probably cost."""
+    """Say what several pictures, or one of a costly quality, will probably cost; and what is left
+    of the limits, if there are any."""
     try:
         chosen = images.choose_engines(by_key(shared))
+    except SpentError as exc:
+        place.text(str(exc))
+        return
     except ValueError:
         return
+    lines = [estimate_in_words(shared, chosen), left_in_words(spending.left(shared["owner"]))]
+    if text := "\n".join(line for line in lines if line):
+        place.text(text)
+
+
+def estimate_in_words(shared: Store, chosen: Sequence[tuple[Engine, Mapping[str, str]]]) -> str:
+    """Return what several pictures, or one of a costly quality, will probably cost; '' if none."""
     count = shared["count"] * len(chosen)
     if by_key(shared)["quality"] not in images.COSTLY and count == 1:
-        return
+        return ""
     prices = [expected_cost(shared, engine, options) for engine, options in chosen]
     known = [price for price in prices if price]
     if len(known) == len(prices):
         totals = [shared["count"] * sum(ends) for ends in zip(*known, strict=True)]
         words = " to ".join(dict.fromkeys(f"${dollars:.2f}" for dollars in totals))
-        place.text(f"Costs about {words} (estimate).")
-    elif not images.is_demo(chosen[0][0]):
-        place.text(f"Asks for {count} pictures: each may be billed.")
+        return f"Costs about {words} (estimate)."
+    return "" if images.is_demo(chosen[0][0]) else f"Asks for {count} pictures: each may be billed."
 
 
 def expected_cost(

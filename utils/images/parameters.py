@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from utils.images import engines, models
 from utils.review.records import Engine, Pending
+from utils.spending import SpentError, spending
 
 AUTO = "auto"
 
@@ -69,16 +70,22 @@ def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
 def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str, str]]]:
     """Return the same as `choose` for each model that is chosen: one, or two.
 
-    Raises ValueError where one of them cannot be asked so, with a sentence that names it.
+    Raises ValueError where one of them cannot be asked so, with a sentence that names it, and
+    SpentError where so many may not be asked for now.
     """
     first = choose(shared)
     other = _with_second(shared)
-    if engines.engine(other) == first[0]:
-        return [first]
-    try:
-        return [first, choose(other)]
-    except ValueError as exc:
-        raise ValueError(f"{other['model']}: {exc}") from exc
+    chosen = [first]
+    if engines.engine(other) != first[0]:
+        try:
+            chosen.append(choose(other))
+        except ValueError as exc:
+            raise ValueError(f"{other['model']}: {exc}") from exc
+    count = int(str(shared["count"]))
+    dollars = count * sum(models.most_expected(one.model, options) for one, options in chosen)
+    if refusal := spending.refusal(str(shared["owner"]), count * len(chosen), dollars):
+        raise SpentError(refusal)
+    return chosen
 
 
 def lacking(shared: Mapping[str, object]) -> str:

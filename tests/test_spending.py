@@ -1,0 +1,127 @@
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from utils import spending as room
+from utils.settings import get_settings
+from utils.spending import Spending, SpentError, left_in_words
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Counters that nobody has used, and that later tests do not find."""
+    room._limiter.cache_clear()
+    yield
+    room._limiter.cache_clear()
+
+
+def set_to(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:
+    for name, most in limits.items():
+        monkeypatch.setenv(f"LIMIT_{name.upper()}", str(most))
+    get_settings.cache_clear()
+
+
+def test_nothing_is_limited_unless_it_is_set() -> None:
+    spending = Spending()
+    for _ in range(100):
+        spending.begin("anna", 9.0)
+    assert spending.left("anna") == []
+    assert spending.refusal("anna", 1000, 1e6) == ""
+    assert left_in_words([]) == ""
+
+
+def test_each_person_has_so_many_pictures_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, pictures_hour=2)
+    spending = Spending()
+    spending.begin("anna", 0)
+    assert left_in_words(spending.left("anna")) == "Left: 1 picture this hour."
+    assert spending.refusal("anna", 2, 0) == (
+        "You have 1 picture left of 2 pictures this hour. In 60 minutes there is more."
+    )
+    spending.begin("anna", 0)
+    with pytest.raises(SpentError, match=r"You have nothing left of 2 pictures this hour\."):
+        spending.begin("anna", 0)
+    # What was refused counts nowhere, and for nobody else.
+    assert spending.left("anna")[0].many == 0
+    spending.begin("ben", 0)
+
+
+def test_all_together_have_so_many_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, pictures_hour=5, all_pictures_day=3)
+    spending = Spending()
+    for person in ("anna", "ben", "carla"):
+        spending.begin(person, 0)
+    with pytest.raises(SpentError, match=r"All together have nothing left of 3 pictures today"):
+        spending.begin("dora", 0)
+    assert left_in_words(spending.left("dora")) == "Left: 0 pictures today for all."
+    # A limit that allowed it has not been used up by what another one refused.
+    assert [left.many for left in spending.left("dora")] == [5, 0]
+
+
+def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_to(monkeypatch, dollars_day=1)
+    spending = Spending()
+    spending.begin("anna", 0.25)
+    assert left_in_words(spending.left("anna")) == "Left: $0.75 today."
+    spending.correct("anna", 0.05 - 0.25)
+    assert left_in_words(spending.left("anna")) == "Left: $0.95 today."
+    assert spending.refusal("anna", 4, 0.96) == (
+        "You have $0.95 left of $1.00 today. In 24 hours there is more."
+    )
+    assert spending.refusal("anna", 4, 0.95) == ""
+
+
+def test_of_two_limits_the_one_that_holds_longest_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_to(monkeypatch, pictures_hour=1, pictures_day=1)
+    spending = Spending()
+    spending.begin("anna", 0)
+    assert "today" in spending.refusal("anna", 1, 0)
+
+
+def test_what_is_spent_is_there_again_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, pictures_hour=1)
+    spending = Spending()
+    spending.begin("anna", 0)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 3601)
+    assert spending.refusal("anna", 1, 0) == ""
+    spending.begin("anna", 0)
+
+
+def test_what_is_given_back_too_late_is_no_gift(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, dollars_hour=1)
+    spending = Spending()
+    spending.begin("anna", 0.5)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 3601)
+    spending.correct("anna", -0.4)
+    assert spending.left("anna")[0].many == 1
+
+
+def test_a_limit_holds_for_clicks_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, all_pictures_hour=10)
+    spending = Spending()
+    begun: list[str] = []
+    together = threading.Barrier(8)
+
+    def click(person: str) -> None:
+        together.wait()
+        for _ in range(10):
+            try:
+                spending.begin(person, 0)
+            except SpentError:
+                continue
+            begun.append(person)
+
+    threads = [threading.Thread(target=click, args=(f"person {n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(begun) == 10

@@ -21,7 +21,7 @@ from flow import create_flow
 from nodes import next_wait
 from screens import parts
 from utils import images as engine
-from utils import scripts
+from utils import scripts, telemetry
 from utils.compression import Compression
 from utils.images import page
 from utils.jobs.table import jobs
@@ -30,6 +30,7 @@ from utils.review.browser import BrowserCookie, browser_token
 from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
 from utils.settings import check_settings
+from utils.telemetry import OpenPages, set_up_logging
 
 # In pixels: the rest is the picture's.
 SIDE_BAR = 248
@@ -83,7 +84,7 @@ def show_trouble(exc: Exception) -> bool:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Get ready when the server starts, and let no job outlive it."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_logging()
     for room in ("nodes", "utils"):
         logging.getLogger(room).setLevel(logging.INFO)
     # What was imported stays: looking through it for garbage would stop all sessions for 0.15 s.
@@ -102,8 +103,8 @@ else:
         sys.exit(2)
     app = st.App(
         __file__,
-        routes=[*engine.ROUTES, *scripts.ROUTES],
-        middleware=[Middleware(BrowserCookie), Middleware(Compression)],
+        routes=[*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES],
+        middleware=[Middleware(OpenPages), Middleware(BrowserCookie), Middleware(Compression)],
         lifespan=lifespan,
         on_script_error=show_trouble,
     )

@@ -36,7 +36,17 @@ def test_every_stage_has_a_screen_of_its_name() -> None:
 
 
 # Each room imports those before it alone; the pictures start the demo engine when it is asked.
-ROOMS = ("settings", "spending", "scripts", "jobs", "review", "marks", "images", "demo")
+ROOMS = (
+    "settings",
+    "spending",
+    "scripts",
+    "jobs",
+    "review",
+    "telemetry",
+    "marks",
+    "images",
+    "demo",
+)
 
 
 def test_nothing_imports_upwards_and_the_pattern_knows_no_pictures() -> None:

@@ -66,7 +66,7 @@ def wait_until_made(app: RunningApp, images_server: ImagesServer, calls: int) ->
     """Wait until the app has the picture of the last of so many calls."""
     call = images_server.wait_for_calls(calls, ended=True)[-1]
     until = time.monotonic() + 5
-    while f"request={call.headers['x-client-request-id']} model" not in app.log.read_text():
+    while f"request={call.headers['x-client-request-id']} who" not in app.log.read_text():
         assert time.monotonic() < until
         time.sleep(0.005)
 

@@ -333,10 +333,12 @@ def test_the_log_tells_the_facts_and_no_secrets(
     made, failed = [record.getMessage() for record in caplog.records]
     assert "request-1" in made
     assert "gpt-image-2.6-flare" in made
-    assert "64x64 png" in made
-    assert "1010 tokens" in made
-    assert "status 401" in failed
-    assert "req_7" in failed
+    assert "size=64x64" in made
+    assert "tokens=1010" in made
+    assert "outcome=made" in made
+    assert "outcome=key" in failed
+    assert "status=401" in failed
+    assert "server_request=req_7" in failed
     for secret in (PROMPT, "sk-test", picture("logged")):
         assert secret not in caplog.text
 

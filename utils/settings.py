@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     limit_all_dollars_day: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="The same in a day."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the log is written; json is one object a line."
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="Token by which Prometheus may read /metrics; none is no metrics."
+    )
     show_state: bool = Field(
         False, description="Whether the page shows its Session State, for people who learn from it."
     )

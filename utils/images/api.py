@@ -3,12 +3,13 @@
 import logging
 import math
 import time
-from asyncio import Timeout, get_running_loop, timeout, to_thread
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import count
 from typing import Any
 
 from cachetools import TTLCache
@@ -31,6 +32,7 @@ from utils.review.blobs import NoRoomError, blobs
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings, is_key
 from utils.spending import SpentError, spending
+from utils.telemetry import MADE, EndedCall, note_call
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +174,8 @@ class _Request:
     wish: Wish
     typed_key: str
     owner: str
+    # The next number of a try, which only the log tells apart.
+    tries: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
 
     @property
     def engine(self) -> Engine:
@@ -194,15 +198,38 @@ class _Answer:
 
 
 async def _make(request: _Request, on_partial: OnDraft) -> Picture:
-    began = time.monotonic()
+    began, number = time.monotonic(), next(request.tries)
+
+    def note(outcome: str, size: str = "", **more: Any) -> None:
+        asked, model = request.wish.options.get("size", ""), request.engine.model
+        seconds = time.monotonic() - began
+        whose = request.owner
+        ended = EndedCall(request.id, whose, model, size or asked, number, seconds, outcome, **more)
+        note_call(ended)
+
     try:
         picture = await _ask_and_keep(request, on_partial, began)
     except FAILURES as exc:
         problem = errors.explain(
             exc, prompt=request.wish.prompt, pictures=bool(request.wish.sources)
         )
-        _log_failure(request, problem, exc, time.monotonic() - began)
+        note(
+            problem.kind,
+            status=getattr(exc, "status_code", None),
+            error=type(exc).__name__,
+            server_request=problem.request_id,
+        )
+    except CancelledError:
+        note("cancelled")
+        raise
     else:
+        note(
+            MADE,
+            f"{picture.width}x{picture.height}",
+            tokens=picture.tokens,
+            dollars=picture.cost.dollars,
+            server_request=picture.request_id,
+        )
         return picture
     # Here, and not above: an exception keeps alive the one that it was raised in, and with it the
     # request, its pictures and its key.
@@ -231,16 +258,6 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
     cost = models.cost(request.engine.model, answer.usage, answer.told)
     if cost.dollars:
         spending.correct(request.owner, cost.dollars - expected)
-    logger.info(
-        "request=%s model=%s made %dx%d %s in %.1f s, %d tokens",
-        request.id,
-        request.engine.model,
-        made.width,
-        made.height,
-        made.extension,
-        seconds,
-        cost.tokens,
-    )
     return Picture(
         name,
         made.extension,
@@ -262,19 +279,6 @@ def keep(owner: str, made: pictures.Checked) -> str:
 
 def _changed_outside(before: bytes, after: bytes, mark: marks.Mark) -> float | None:
     return marks.changed_outside(pictures.as_seen(before), pictures.as_seen(after), mark)
-
-
-def _log_failure(request: _Request, problem: Problem, exc: Exception, seconds: float) -> None:
-    logger.warning(
-        "request=%s model=%s failed: %s (%s), status %s, after %.1f s, server's request %s",
-        request.id,
-        request.engine.model,
-        problem.kind,
-        type(exc).__name__,
-        getattr(exc, "status_code", "-"),
-        seconds,
-        problem.request_id or "-",
-    )
 
 
 def _read_sources(request: _Request) -> tuple[bytes, ...]:

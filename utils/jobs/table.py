@@ -199,6 +199,11 @@ class Jobs:
             for lane, news in others
         )
 
+    def count(self, phase: Phase) -> int:
+        """Return how many jobs are in this phase now."""
+        with self._lock:
+            return sum(job.news.phase is phase for job in self._running.values())
+
     def cancel(self, job_id: str) -> Job:
         """Close the job's connection, or take it out of the line, and return it, ended.
 

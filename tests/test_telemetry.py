@@ -1,0 +1,152 @@
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, expect
+from starlette.requests import Request
+
+from tests.conftest import RunningApp, run_app
+from tests.images_server import Gate, ImagesServer, error, picture, plain
+from tests.studio import button, facts, generate, open_app, prompt_box
+from utils import telemetry
+from utils.jobs.table import Jobs
+from utils.telemetry import EndedCall, JsonFormatter, note_call, serve_health
+
+TOKEN = "a-token-for-prometheus"
+
+
+@pytest.fixture
+def watched_app(images_server: ImagesServer, tmp_path: Path) -> Iterator[RunningApp]:
+    """The app as an operator runs it."""
+    settings = {"METRICS_TOKEN": TOKEN, "LOG_FORMAT": "json", "IMAGE_CONCURRENCY": "1"}
+    with run_app(tmp_path / "log", **images_server.environment, **settings) as app:
+        yield app
+
+
+def metrics(app: RunningApp, token: str = TOKEN) -> dict[str, float]:
+    answer = httpx2.get(f"{app.address}/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def calls(app: RunningApp) -> list[dict[str, object]]:
+    lines = [line for line in app.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in map(json.loads, lines) if line["message"] == "call"]
+
+
+def test_each_call_is_one_line_and_counted(
+    page: Page, watched_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(error(503, None, retry_after="0"), plain(picture("a fox")))
+    open_app(page, watched_app)
+    generate(page, "a very secret prompt")
+    expect(facts(page)).to_contain_text("Picture 1 ·")
+    failed, made = calls(watched_app)
+    assert (
+        failed["request"]
+        == made["request"]
+        == images_server.calls[0].headers["x-client-request-id"]
+    )
+    assert (failed["outcome"], failed["status"], failed["try"]) == ("overloaded", 503, 1)
+    assert (made["outcome"], made["tokens"], made["try"]) == ("made", 1010, 2)
+    assert (made["model"], made["size"]) == ("gpt-image-2.6-flare", "64x64")
+    assert made["who"]
+    found = metrics(watched_app)
+    model = 'model="gpt-image-2.6-flare"'
+    assert found[f'review_calls_total{{{model},outcome="made"}}'] == 1
+    assert found[f'review_calls_total{{{model},outcome="overloaded"}}'] == 1
+    assert found[f'review_call_seconds_count{{{model},outcome="made"}}'] == 1
+    assert found[f"review_tokens_total{{{model}}}"] == 1010
+    assert found[f"review_dollars_total{{{model}}}"] == pytest.approx(0.03005)
+    assert found["review_result_bytes"] > len(picture("a fox")) / 2
+    assert found["review_open_pages"] == 1
+
+
+def test_what_is_under_way_can_be_seen(
+    page: Page, watched_app: RunningApp, images_server: ImagesServer
+) -> None:
+    gate = Gate()
+    images_server.script([gate, *plain(picture())], [gate, *plain(picture())])
+    open_app(page, watched_app)
+    page.get_by_label("Pictures at a time").click()
+    page.get_by_role("option", name="2").click()
+    generate(page, "a fox")
+    images_server.wait_for_calls(1)
+    found = metrics(watched_app)
+    assert (found["review_calls_in_flight"], found["review_calls_in_line"]) == (1, 1)
+    button(page, "Cancel").click()
+    expect(prompt_box(page)).to_be_enabled()
+    found = metrics(watched_app)
+    assert (found["review_calls_in_flight"], found["review_calls_in_line"]) == (0, 0)
+    gate.set()
+    (cancelled,) = calls(watched_app)
+    assert cancelled["outcome"] == "cancelled"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_without_the_token_there_are_no_metrics(
+    watched_app: RunningApp, headers: dict[str, str]
+) -> None:
+    answer = httpx2.get(f"{watched_app.address}/metrics", headers=headers)
+    assert (answer.status_code, answer.text) == (404, "Not Found")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer None"}])
+def test_there_are_no_metrics_unless_they_are_set(
+    demo_app: RunningApp, headers: dict[str, str]
+) -> None:
+    assert httpx2.get(f"{demo_app.address}/metrics", headers=headers).status_code == 404
+
+
+def test_the_app_says_that_it_serves(demo_app: RunningApp) -> None:
+    answer = httpx2.get(f"{demo_app.address}/health")
+    assert (answer.status_code, answer.text) == (200, "ok")
+
+
+def test_health_is_red_where_no_job_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, dead = Jobs(), asyncio.new_event_loop()
+    table._loop = dead
+    monkeypatch.setattr("utils.telemetry.jobs", table)
+    monkeypatch.setattr("utils.telemetry.PATIENCE", 0.05)
+    answer = asyncio.run(serve_health(Request({"type": "http"})))
+    assert answer.status_code == 503
+    dead.run_until_complete(asyncio.sleep(0))
+    dead.close()
+
+
+def ended(**changes: object) -> EndedCall:
+    call = EndedCall("request-1", "cookie-token", "a model", "", 1, 1.26, "too slow")
+    return EndedCall(**{**vars(call), **changes})
+
+
+def test_a_line_for_people_has_quotes_where_a_value_has_spaces(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    note_call(ended())
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        f'call request=request-1 who={telemetry.pseudonym("cookie-token")} model="a model" try=1 '
+        'seconds=1.3 outcome="too slow"'
+    )
+    assert "cookie-token" not in line
+
+
+def test_any_line_is_json_where_the_server_is_set_to() -> None:
+    try:
+        raise RuntimeError("what is wrong")
+    except RuntimeError as exc:
+        info = (type(exc), exc, exc.__traceback__)
+    record = logging.LogRecord("a", logging.ERROR, "file", 1, 'two\nlines "%s"', ("x",), info)
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    read = json.loads(line)
+    assert read["message"] == 'two\nlines "x"'
+    assert read["level"] == "ERROR"
+    assert "what is wrong" in read["traceback"]
+    assert abs(time.mktime(time.strptime(read["time"], "%Y-%m-%dT%H:%M:%SZ")) - time.time()) < 1e5

@@ -7,7 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 TEST = $(BIN)/python -m pytest --cov --numprocesses auto --maxschedchunk 1
 
-.PHONY: help run test test-busy mutants check static format bench soak screenshots
+.PHONY: help run test test-busy mutants check static format audit bench soak screenshots
 
 help:  ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,11 @@ soak: $(VENV)/test.ready  ## Let thirty browsers do random things for ten minute
 
 screenshots: $(VENV)/test.ready  ## Make the pictures of the documents from the real app
 	$(BIN)/python -m tests.screenshots
+
+audit: $(VENV)/test.ready  ## Look for known holes in what is installed, and for secrets in what is committed
+	$(BIN)/pip install --quiet "detect-secrets>=1.5,<2" "pip-audit>=2.10,<3"
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --disable-plugin KeywordDetector
+	$(BIN)/pip-audit --requirement requirements.txt
 
 $(VENV)/run.ready: requirements.txt
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "This needs Python 3.11 or newer: \

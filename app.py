@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 import screens
 from flow import create_flow
 from nodes import next_wait
-from screens import parts
+from screens import door, parts
 from utils import images as engine
 from utils import scripts, telemetry
 from utils.compression import Compression
@@ -34,16 +34,25 @@ from utils.telemetry import OpenPages, set_up_logging
 
 # In pixels: the rest is the picture's.
 SIDE_BAR = 248
+TITLE = "Image review"
 STYLE = Path(__file__).parent / "assets" / "style.css"
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 
 def main() -> None:
     """Run one turn of a session."""
+    person = door.who() if door.is_guarded() else None
+    if door.is_guarded() and person is None:
+        set_page(TITLE)
+        door.render()
+        return
     shared = cast("Store", st.session_state)
     token = browser_token(st.context.cookies, st.context.headers.get("Host") or "")
-    remembered = browser_memory.recall(token)
-    moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, token)
+    owner, name = (person.owner, person.name) if person else (token, "")
+    if person and shared.get("owner", owner) != owner:
+        moves.empty(shared)
+    remembered = browser_memory.recall(owner)
+    moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, owner, name)
     moves.mend(shared)
     moves.ask(shared, engine.choose_engines)
     # Before the call begins: a page that is reloaded right now finds what was asked for.
@@ -51,14 +60,12 @@ def main() -> None:
     create_flow(shared["stage"]).run(shared)
     moves.fit_boxes(shared)
     engine.fit(by_key(shared))
-    st.set_page_config(
-        page_title(shared), page_icon="🖼️", layout="wide", initial_sidebar_state=SIDE_BAR
-    )
-    st.html(STYLE)
+    set_page(page_title(shared))
     parts.render_steps(shared)
     view = getattr(screens, shared["stage"]).render(shared)
     # Last, because who comes first to a server waits for its list of models.
     page.render_side_bar(shared)
+    door.render_person(person)
     parts.render_state(shared)
     browser_memory.remember(shared)
     if shared["pending"]:
@@ -67,12 +74,17 @@ def main() -> None:
         st.rerun()
 
 
+def set_page(title: str) -> None:
+    """Give the page its title and its looks."""
+    st.set_page_config(title, page_icon="🖼️", layout="wide", initial_sidebar_state=SIDE_BAR)
+    st.html(STYLE)
+
+
 def page_title(shared: Store) -> str:
     """Return the browser tab's title, for a person who looks elsewhere meanwhile."""
     if shared["pending"]:
-        return "Working… · Image review"
-    ready = shared["stage"] == "user_feedback"
-    return "Ready · Image review" if ready else "Image review"
+        return f"Working… · {TITLE}"
+    return f"Ready · {TITLE}" if shared["stage"] == "user_feedback" else TITLE
 
 
 def show_trouble(exc: Exception) -> bool:

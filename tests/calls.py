@@ -59,10 +59,14 @@ class LoopClock:
 
 
 def ask(
-    asked: Wish, *, key: str = "", on_partial: Callable[[images.Draft], None] = lambda draft: None
+    asked: Wish,
+    *,
+    key: str = "",
+    owner: str = OWNER,
+    on_partial: Callable[[images.Draft], None] = lambda draft: None,
 ) -> images.Picture | Problem:
     """Make the call and return how it ends."""
-    call = images.make(PENDING, asked, key, OWNER)
+    call = images.make(PENDING, asked, key, owner)
 
     async def end() -> images.Picture:
         return await call(on_partial)

@@ -107,6 +107,9 @@ class RunningApp:
     began: float
 
 
+KEYS = ("sk-test-secret", "sk-typed", "sk-from-secrets")
+
+
 @contextmanager
 def run_app(
     log: Path, script: str = "app.py", folder: Path | str = ROOT, **environment: str
@@ -126,7 +129,7 @@ def run_app(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=clean | environment | {"STREAMLIT_SERVER_PORT": "0"},
+            env=clean | {"STREAMLIT_SERVER_PORT": "0"} | environment,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -138,6 +141,8 @@ def run_app(
                 process.wait(10)
             finally:
                 process.kill()
+    # Whatever a test has done: its keys are told to nobody.
+    assert not [key for key in KEYS if key in log.read_text(errors="replace")]
 
 
 def _address_once_healthy(process: subprocess.Popen[bytes], log: Path) -> str:

@@ -3,6 +3,7 @@ import base64
 import gc
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,7 @@ from utils.images.events import read_events
 from utils.images.pictures import check_draft
 from utils.jobs.outcomes import FailedError
 from utils.review.blobs import blobs
+from utils.review.people import find_person
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings
 from utils.spending import _limiter, spending
@@ -560,3 +562,30 @@ def test_what_was_never_asked_counts_nothing(images_server: ImagesServer) -> Non
     gone = Wish("a fox", images.engine(shared()), sources=("0" * 64,))
     assert failed(gone) is errors.SOURCE_GONE
     assert left() == [1, 1]
+
+
+def test_openai_gets_a_persons_name_as_a_hash(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = find_person({"email": "anna@example.org"}, "secret")
+    assert person is not None
+    ask(wish(), owner=person.owner)
+    monkeypatch.setattr("utils.images.engines.is_openai", lambda engine: True)
+    ask(wish())
+    ask(wish(), owner=person.owner)
+    others, browsers, persons = (sent(call) for call in images_server.calls)
+    assert "safety_identifier" not in {*others, *browsers}
+    assert re.fullmatch("[0-9a-f]{12,64}", str(persons["safety_identifier"]))
+    assert str(persons["safety_identifier"]) not in person.owner
+
+
+def test_a_server_that_does_not_want_a_name_gets_none(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utils.images.engines.is_openai", lambda engine: True)
+    refusal = error(400, "unknown_parameter", "Unknown parameter: 'safety_identifier'.")
+    images_server.script(refusal, plain(picture()))
+    made = ask(wish(), owner="person-17")
+    assert isinstance(made, images.Picture)
+    assert made.refused == ()
+    assert "safety_identifier" not in sent(images_server.calls[1])

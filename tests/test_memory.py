@@ -6,6 +6,7 @@ from utils.review import memory, moves
 from utils.review.blobs import blobs
 from utils.review.memory import BrowserMemory
 from utils.review.store import Store
+from utils.settings import get_settings
 
 
 @pytest.fixture
@@ -187,3 +188,32 @@ def test_a_wish_is_remembered_with_its_engine(browsers: BrowserMemory) -> None:
     pending = ask(tab)
     browsers.remember(tab)
     assert open_tab(browsers)["pending"] == (pending,)
+
+
+def test_500_visitors_stay_within_the_bound_and_each_keeps_the_newest(
+    browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PICTURE_MEMORY", "64")
+    get_settings.cache_clear()
+    blobs.forget("browser")
+    visitors = [f"visitor {number}" for number in range(500)]
+    try:
+        hoarder = open_tab(browsers, "hoarder")
+        for number in range(160):
+            make(hoarder, "a heap", f"heap {number} " * 10_000)
+            browsers.remember(hoarder)
+        for turn in ("old", "older", "newest"):
+            for visitor in visitors:
+                tab = open_tab(browsers, visitor)
+                make(tab, turn, f"{turn} of {visitor} ".ljust(100_000, "."))
+                browsers.remember(tab)
+                assert blobs.weight <= blobs.bound
+        for visitor in [*visitors, "hoarder"]:
+            tab = open_tab(browsers, visitor)
+            moves.mend(tab)
+            newest = tab["attempts"][-1]
+            assert newest.wish.prompt in ("newest", "a heap")
+            assert blobs.get(newest.result.name)
+    finally:
+        for owner in [*visitors, "hoarder"]:
+            blobs.forget(owner)

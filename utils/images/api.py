@@ -29,10 +29,11 @@ from utils.images.fetch import bounded, fetch_picture
 from utils.images.parameters import PARAMETERS
 from utils.jobs.outcomes import FailedError, Problem
 from utils.review.blobs import NoRoomError, blobs
+from utils.review.people import is_person
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings, is_key
 from utils.spending import SpentError, spending
-from utils.telemetry import MADE, EndedCall, note_call
+from utils.telemetry import MADE, EndedCall, note_call, pseudonym
 
 logger = logging.getLogger(__name__)
 
@@ -330,6 +331,8 @@ async def _ask_for_what_is_taken(
     # Whose key it is may decide what is taken; only its hash is kept beyond the call.
     server = (engine.address, engine.model, hash(request.key))
     wished: dict[str, object] = {**options, **(DRAFTS if engines.streams(engine) else {})}
+    if is_person(request.owner) and engines.is_openai(engine):
+        wished["safety_identifier"] = pseudonym(request.owner)
     if request.wish.mark and "complexity" in models.known(engine.model).choices:
         # A narrow edit: more may change what was not asked for.
         wished = {"complexity": "low", **wished}

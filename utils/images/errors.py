@@ -174,6 +174,7 @@ DRAFTS = ("stream", "partial_images")
 NAMES: Mapping[str, str] = {
     **{name: one.words for one in PARAMETERS for name in one.refusals},
     **dict.fromkeys(DRAFTS, "the request for drafts"),
+    "safety_identifier": "the hashed name of who asks",
     "prompt": "the prompt",
     "model": "the model",
     "image": "the picture to change",

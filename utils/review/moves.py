@@ -37,11 +37,13 @@ def begin(
     is_known: Callable[[str], bool],
     settings: Mapping[str, str],
     owner: str = "",
+    person: str = "",
 ) -> None:
     """Give a new session its keys: what its browser is remembered for, else the defaults.
 
     `settings` are those of the engine with their defaults. A remembered request that `is_known`
-    does not know any more is given up: asking again could cost again.
+    does not know any more is given up: asking again could cost again. `owner` is whose session it
+    is, and `person` their name where that is known.
     """
     if "remembered" in shared:
         return
@@ -50,6 +52,7 @@ def begin(
         if key != "remembered":
             values[key] = default if key in NOT_REMEMBERED else remembered.get(key, default)
     shared["owner"] = owner or new_id()
+    shared["person"] = person
     shared["click_id"] = shared["click_id"] or new_id()
     shared["settings"] = tuple(settings)
     _write_base64(shared)
@@ -59,6 +62,13 @@ def begin(
     clear_settled(shared)
     # Last, because it says that the session has begun.
     shared["remembered"] = remembered
+
+
+def empty(shared: Store) -> None:
+    """Take everything out of the store: from now on its session is somebody else's."""
+    values = by_key(shared)
+    for key in list(values):
+        del values[key]
 
 
 def snapshot(shared: Store) -> dict[str, object]:
@@ -375,7 +385,7 @@ def approve(shared: Store, attempt_id: str) -> None:
     clear_error(shared)
     select(shared, attempt_id)
     shared["approved"] = attempt_id
-    shared["approval"] = Approval(_now(), shared["attempts"])
+    shared["approval"] = Approval(_now(), shared["attempts"], shared["person"])
     shared["unseen"] = ()
     _write_base64(shared)
     shared["decision"] = "approve"

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 
 from utils.review.store import DEFAULTS, Store, by_key
 
-SECRET = ("api_key", "owner")
+SECRET = ("api_key", "owner", "person")
 # What stands in base64, by the key of the attempt that it belongs to.
 BASE64 = {"generated_image": "under_review", "final_result": "approved"}
 

@@ -66,6 +66,7 @@ class Store(TypedDict):
     costs: Mapping[str, Cost]
     api_key: str
     owner: str
+    person: str
     settings: tuple[str, ...]
     remembered: Mapping[str, object]
 
@@ -103,13 +104,14 @@ DEFAULTS: Store = {
     "costs": {},
     "api_key": "",
     "owner": "",
+    "person": "",
     "settings": (),
     "remembered": {},
 }
 
 # Of this session alone: its key, who it is, and what follows from the rest.
 NOT_REMEMBERED = frozenset(
-    {"api_key", "owner", "settings", "remembered", "generated_image", "final_result"}
+    {"api_key", "owner", "person", "settings", "remembered", "generated_image", "final_result"}
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",

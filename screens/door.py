@@ -1,0 +1,62 @@
+"""Before the first screen, where the server knows people: who are you?"""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from utils.review.people import Person, find_person
+
+UNKNOWN = (
+    "The server does not know who you are: the proxy before it has not said so. "
+    "Open this page by the address that you were given."
+)
+
+
+def is_guarded() -> bool:
+    """Return whether the server is set to know people: nothing is shown to anybody else."""
+    return "is_logged_in" in st.user or bool(st.get_option("server.trustedUserHeaders"))
+
+
+def who() -> Person | None:
+    """Return who uses this session; None where they have not said so."""
+    if not st.user.get("is_logged_in", True):
+        return None
+    return find_person(st.user, _secret())
+
+
+def render() -> None:
+    """Let a person log in, or say why they cannot come in."""
+    st.title("Image review", anchor=False)
+    if "is_logged_in" not in st.user:
+        st.warning(UNKNOWN)
+        return
+    st.text("Log in to begin.")
+    for name in _providers():
+        st.button(
+            f"Log in with {name}" if name else "Log in",
+            type="primary",
+            on_click=st.login,
+            args=(name or None,),
+        )
+
+
+def render_person(person: Person | None) -> None:
+    """Say who is logged in, and let them log out."""
+    if person:
+        with st.sidebar:
+            st.text(f"You are {person.name}.")
+            if "is_logged_in" in st.user:
+                st.button("Log out", on_click=st.logout)
+
+
+def _providers() -> list[str]:
+    """Return the names of those who know people here; '' where there is one without a name."""
+    auth = st.secrets["auth"]
+    named = [str(name) for name, value in auth.items() if isinstance(value, Mapping)]
+    return [*[""] * ("client_id" in auth), *(name for name in named if name != "client_kwargs")]
+
+
+def _secret() -> str:
+    """Return what the server signs with: the same after a restart only where it is set."""
+    auth = st.secrets.get("auth", {}) if "is_logged_in" in st.user else {}
+    return str(auth.get("cookie_secret") or st.get_option("server.cookieSecret"))

@@ -1,0 +1,276 @@
+import json
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.conftest import RunningApp, run_app
+from tests.images_server import ImagesServer, error, json_answer, picture, plain
+from tests.studio import (
+    LONG,
+    button,
+    expect_screen,
+    expect_settled,
+    facts,
+    generate,
+    open_app,
+    picture_of,
+    prompt_box,
+    thumbnails,
+)
+from utils.review.people import find_person, is_person
+
+ANNA = {"sub": "anna-17", "name": "Anna <b>Bell</b>", "email": "anna@example.org"}
+SECRET = "a-secret-that-signs-cookies-0123456789"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real OpenID provider, which knows Anna."""
+    port, log = free_port(), tmp_path_factory.mktemp("provider") / "log"
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)]
+    command += ["--user-claims", json.dumps(ANNA), "--user", "ben"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                try:
+                    httpx2.get(f"{address}/.well-known/openid-configuration")
+                    break
+                except httpx2.ConnectError:
+                    time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@contextmanager
+def guarded(folder: Path, provider: str, **environment: str) -> Iterator[RunningApp]:
+    """The app, for those whom the provider knows."""
+    port, secrets = free_port(), folder / "secrets.toml"
+    secrets.write_text(
+        "[auth]\n"
+        f'redirect_uri = "http://127.0.0.1:{port}/oauth2callback"\n'
+        f'cookie_secret = "{SECRET}"\n'
+        'client_id = "image-review"\nclient_secret = "secret-of-the-client"\n'
+        f'server_metadata_url = "{provider}/.well-known/openid-configuration"\n'
+    )
+    environment |= {"STREAMLIT_SECRETS_FILES": str(secrets), "STREAMLIT_SERVER_PORT": str(port)}
+    with run_app(folder / "log", **environment) as app:
+        yield app
+
+
+@pytest.fixture
+def guarded_app(provider: str, images_server: ImagesServer, tmp_path: Path) -> Iterator[RunningApp]:
+    with guarded(tmp_path, provider, **images_server.environment) as app:
+        yield app
+
+
+def log_in(page: Page, app: RunningApp, who: str = "anna-17") -> None:
+    page.goto(app.address)
+    button(page, "Log in").click()
+    page.get_by_role("textbox").fill(who)
+    page.get_by_role("button", name="Authorize").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
+    expect(button(page, "Log out")).to_be_visible(timeout=LONG)
+
+
+def test_nothing_is_shown_or_spent_before_the_login(
+    page: Page, guarded_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.goto(guarded_app.address)
+    expect(button(page, "Log in")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("heading", name="Image review")).to_be_visible()
+    expect(page.get_by_role("textbox")).to_have_count(0)
+    expect(page.get_by_role("button")).to_have_count(1)
+    assert images_server.calls == []
+    log_in(page, guarded_app)
+    expect_screen(page, "1. Generate Image")
+    expect(page.get_by_text(f"You are {ANNA['name']}.")).to_be_visible()
+
+
+def test_what_is_made_belongs_to_the_person_and_follows_them(
+    browser: Browser, page: Page, guarded_app: RunningApp, images_server: ImagesServer
+) -> None:
+    log_in(page, guarded_app)
+    generate(page, "a red fox")
+    expect(facts(page)).to_contain_text("Picture 1 ·")
+    with browser.new_context() as elsewhere:
+        other = elsewhere.new_page()
+        log_in(other, guarded_app)
+        expect_screen(other, "2. Review Generated Image")
+        expect(picture_of(other)).to_have_attribute("alt", "a red fox")
+        button(other, "Approve").click()
+        expect_screen(other, "3. Final Result")
+        other.get_by_text("Approved on").click()
+        expect(other.get_by_text(f"By {ANNA['name']}")).to_be_visible()
+    with browser.new_context() as elsewhere:
+        stranger = elsewhere.new_page()
+        log_in(stranger, guarded_app, "ben")
+        expect_screen(stranger, "1. Generate Image")
+        expect(thumbnails(stranger)).to_have_count(0)
+    log = guarded_app.log.read_text()
+    for known in (*ANNA.values(), "ben", SECRET, "secret-of-the-client", "a red fox"):
+        assert known not in log
+
+
+def test_logging_out_forgets_on_this_machine_alone(
+    browser: Browser, page: Page, guarded_app: RunningApp
+) -> None:
+    log_in(page, guarded_app)
+    generate(page, "a red fox")
+    expect(facts(page)).to_contain_text("Picture 1 ·")
+    with browser.new_context() as elsewhere:
+        other = elsewhere.new_page()
+        log_in(other, guarded_app)
+        expect_screen(other, "2. Review Generated Image")
+        expect_settled(page)
+        button(page, "Log out").click()
+        # The provider asks, too.
+        button(page, "End session").click()
+        expect(button(page, "Log in")).to_be_visible(timeout=LONG)
+        page.reload()
+        expect(button(page, "Log in")).to_be_visible(timeout=LONG)
+        expect(page.get_by_role("img")).to_have_count(0)
+        other.reload()
+        expect_screen(other, "2. Review Generated Image")
+        expect(picture_of(other)).to_have_attribute("alt", "a red fox")
+
+
+def test_a_person_has_their_limit_wherever_they_are(
+    browser: Browser, page: Page, provider: str, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    settings = images_server.environment | {"LIMIT_PICTURES_HOUR": "1"}
+    with guarded(tmp_path, provider, **settings) as app:
+        log_in(page, app)
+        generate(page, "a red fox")
+        expect(facts(page)).to_contain_text("Picture 1 ·")
+        with browser.new_context() as elsewhere:
+            other = elsewhere.new_page()
+            log_in(other, app)
+            expect(other.get_by_text("You have nothing left of 1 picture")).to_be_visible()
+            button(other, "Regenerate").click()
+            expect(other.get_by_role("alert")).to_contain_text("You have nothing left")
+            expect_settled(other)
+        assert len(images_server.calls) == 1
+
+
+@pytest.fixture
+def behind_a_proxy(images_server: ImagesServer, tmp_path: Path) -> Iterator[RunningApp]:
+    """The app behind a proxy that says who asks."""
+    headers = {"STREAMLIT_SERVER_TRUSTED_USER_HEADERS": '{"X-Forwarded-Email": "email"}'}
+    with run_app(tmp_path / "log", **images_server.environment, **headers) as app:
+        yield app
+
+
+def test_a_proxy_may_say_who_somebody_is(
+    browser: Browser, behind_a_proxy: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("a red fox")))
+    for place in ("here", "elsewhere"):
+        with browser.new_context(extra_http_headers={"X-Forwarded-Email": ANNA["email"]}) as known:
+            page = known.new_page()
+            open_app(page, behind_a_proxy)
+            expect(page.get_by_text(f"You are {ANNA['email']}.")).to_be_visible()
+            expect(button(page, "Log out")).to_have_count(0)
+            if place == "here":
+                generate(page, "a red fox")
+            expect(facts(page)).to_contain_text("Picture 1 ·")
+    with browser.new_context() as unknown:
+        page = unknown.new_page()
+        page.goto(behind_a_proxy.address)
+        expect(page.get_by_text("The server does not know who you are")).to_be_visible()
+        expect(prompt_box(page)).to_have_count(0)
+    assert ANNA["email"] not in behind_a_proxy.log.read_text()
+
+
+def test_an_owner_says_nothing_of_who_it_is() -> None:
+    person = find_person({"iss": "https://provider", **ANNA}, SECRET)
+    assert person is not None
+    assert person.name == ANNA["name"]
+    assert is_person(person.owner)
+    assert not any(value in person.owner for value in ANNA.values())
+    other_secret = find_person({"iss": "https://provider", **ANNA}, "another secret")
+    other_provider = find_person({"iss": "https://other", **ANNA}, SECRET)
+    assert other_secret is not None
+    assert other_provider is not None
+    assert len({person.owner, other_secret.owner, other_provider.owner}) == 3
+
+
+@pytest.mark.parametrize("user", [{}, {"email": None}, {"email": ""}, {"name": "Anna"}])
+def test_who_does_not_say_who_they_are_is_nobody(user: dict[str, object]) -> None:
+    assert find_person(user, SECRET) is None
+
+
+def test_no_browsers_token_is_a_persons() -> None:
+    assert not is_person("")
+    assert not is_person("dGhpcyBpcyBhIHRva2Vu")
+
+
+def test_no_secret_is_told_to_anybody(
+    page: Page, provider: str, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    prompt = "the prompt that nobody may read"
+    key = images_server.environment["OPENAI_API_KEY"]
+    told = f"The key {key} of anna@example.org may not ask for {prompt!r}."
+    images_server.script(
+        error(401, "invalid_api_key", told),
+        error(500, None, told),
+        json_answer({"error": told, "data": [{"b64_json": told}]}),
+        plain(picture("at last")),
+    )
+    watched = {"METRICS_TOKEN": "token-of-the-watcher", "LOG_FORMAT": "json", "SHOW_STATE": "1"}
+    with guarded(tmp_path, provider, **images_server.environment, **watched) as app:
+        log_in(page, app)
+        cookies = {one["name"]: one["value"] for one in page.context.cookies()}
+        tokens = [value for name, value in cookies.items() if len(value) > 20]
+        assert len(tokens) >= 2
+        pages = []
+        for _ in range(3):
+            generate(page, prompt)
+            expect(button(page, "Generate Image")).to_be_enabled(timeout=LONG)
+            expect_settled(page)
+            if not button(page, "Approve").is_visible():
+                expect(page.get_by_role("alert")).to_be_visible()
+            pages.append(page.content())
+        button(page, "Approve").click()
+        expect_screen(page, "3. Final Result")
+        page.get_by_text("Session State").click()
+        page.get_by_text("Approved on").click()
+        with page.expect_download() as download:
+            button(page, "Download record").click()
+        pages.append(page.content())
+        with zipfile.ZipFile(download.value.path()) as archive:
+            record = archive.read("record.json").decode()
+        headers = {"Authorization": "Bearer token-of-the-watcher"}
+        metrics = httpx2.get(f"{app.address}/metrics", headers=headers).text
+        health = httpx2.get(f"{app.address}/health").text
+    log = app.log.read_text()
+    assert "review_calls_total" in metrics
+    assert '"outcome": "key"' in log
+    assert prompt in record
+    assert ANNA["name"] in record
+    secrets = [key, SECRET, "secret-of-the-client", *tokens]
+    for place in (log, metrics, health, record, *pages):
+        assert not [one for one in secrets if one in place]
+        assert ANNA["email"] not in place
+    for place in (log, metrics, health):
+        assert prompt not in place
+        assert not [one for one in ANNA.values() if one in place]

@@ -23,6 +23,7 @@ from screens import door, parts
 from utils import images as engine
 from utils import scripts, telemetry
 from utils.compression import Compression
+from utils.headers import SafeHeaders
 from utils.images import page
 from utils.jobs.table import jobs
 from utils.review import moves
@@ -116,7 +117,12 @@ else:
     app = st.App(
         __file__,
         routes=[*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES],
-        middleware=[Middleware(OpenPages), Middleware(BrowserCookie), Middleware(Compression)],
+        middleware=[
+            Middleware(OpenPages),
+            Middleware(SafeHeaders),
+            Middleware(BrowserCookie),
+            Middleware(Compression),
+        ],
         lifespan=lifespan,
         on_script_error=show_trouble,
     )

@@ -131,7 +131,7 @@ def render_room(shared: Store, key: str = "canvas") -> Room:
         # One for each stage: what the last one has left goes at once, and not when the run ends.
         sides = {one: st.container() if one == shared["stage"] else st.empty() for one in STAGES}
         canvas = place.container(key=key).empty()
-        return Room(canvas, decision, sides[shared["stage"]], st.container())
+        return Room(canvas, decision, sides[shared["stage"]], beside)
 
 
 def render_prompt_box(

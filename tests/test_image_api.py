@@ -589,3 +589,23 @@ def test_a_server_that_does_not_want_a_name_gets_none(
     assert isinstance(made, images.Picture)
     assert made.refused == ()
     assert "safety_identifier" not in sent(images_server.calls[1])
+
+
+@pytest.mark.usefixtures("one_picture_an_hour")
+def test_a_call_that_is_cancelled_counts_and_is_logged(
+    images_server: ImagesServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "utils")
+    images_server.script([Gate()])
+
+    async def cancel() -> None:
+        call = asyncio.ensure_future(images.make("request-1", wish(), "", OWNER)(lambda _: None))
+        await asyncio.to_thread(images_server.wait_for_calls, 1)
+        call.cancel()
+        with suppress(asyncio.CancelledError):
+            await call
+
+    asyncio.run(cancel())
+    assert left()[0] == 0
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "outcome=cancelled" in line

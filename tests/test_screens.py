@@ -266,8 +266,9 @@ def test_a_picture_shows_who_has_signed_it(app: AppTest) -> None:
     result = Picture(name, made.extension, made.width, made.height, 0, Cost(), 1.0)
     moves.receive(shared, pending("signed"), result)
     app.run()
+    assert f"signed by {SIGNER}" in " ".join(text.value for text in app.text)
     click(app, "Approve")
-    assert f"signed by {SIGNER}" in open_record(app)
+    assert f"credentials signed by {SIGNER}" in open_record(app)
 
 
 def test_openai_is_asked_by_a_click_and_its_answer_stays(

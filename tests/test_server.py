@@ -59,3 +59,11 @@ def test_what_compresses_is_sent_compressed_and_no_picture(demo_app: RunningApp)
     assert [one.headers.get("content-encoding") for one in (page, script)] == ["gzip", "gzip"]
     assert script.num_bytes_downloaded < 0.5 * len(script.content)
     assert font.headers.get("content-encoding") is None
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/app/static/pictures/none", "/static/none.js"])
+def test_no_other_site_can_put_the_page_into_its_own(demo_app: RunningApp, path: str) -> None:
+    headers = httpx2.get(f"{demo_app.address}{path}").headers
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"

@@ -179,6 +179,9 @@ def render_facts(attempt: Attempt) -> None:
         facts.append(f"{picture.seconds:.0f} s")
     if picture.cost.tokens or picture.cost.dollars:
         facts.append(cost_in_words(picture.cost))
+    if found := images.read_credentials(picture.name):
+        signer = found.signer if found.state == "valid" else ""
+        facts.append(f"signed by {signer}" if signer else "carries content credentials")
     st.text(" · ".join(facts))
     if picture.made_of:
         st.text("The marked place of one picture, and all else of another. No model was asked.")

@@ -31,6 +31,7 @@ from utils.review.browser import BrowserCookie, browser_token
 from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
 from utils.settings import check_settings
+from utils.signing import sign_with
 from utils.telemetry import OpenPages, set_up_logging
 
 # In pixels: the rest is the picture's.
@@ -114,6 +115,8 @@ else:
     if sentence := check_settings():
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)
+    # By Streamlit's own secret: after a restart the same where the operator has set it.
+    sign_with(st.get_option("server.cookieSecret"))
     app = st.App(
         __file__,
         routes=[*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES],

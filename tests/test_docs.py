@@ -38,6 +38,7 @@ def test_every_stage_has_a_screen_of_its_name() -> None:
 # Each room imports those before it alone; the pictures start the demo engine when it is asked.
 ROOMS = (
     "settings",
+    "signing",
     "spending",
     "scripts",
     "jobs",

@@ -1,20 +1,19 @@
 """Routes of our own for pictures: Streamlit's own takes a file away while other sessions end."""
 
-import secrets
-
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadSignature
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from utils.images.pictures import MIME, extension_of
 from utils.review.blobs import blobs
+from utils.signing import signer
 
 # Streamlit passes addresses below this path to the browser as they are.
 PATH = "/app/static/pictures"
 
 # Signed, so that nobody finds a picture who was not shown it.
-_signer = Signer(secrets.token_bytes(32))
+PURPOSE = "picture"
 
 
 def address(name: str, version: str = "") -> str:
@@ -22,14 +21,14 @@ def address(name: str, version: str = "") -> str:
 
     It has no slash at its start: the app may be served below a path of a host.
     """
-    whole = f"{PATH[1:]}/{_signer.sign(name).decode()}"
+    whole = f"{PATH[1:]}/{signer(PURPOSE).sign(name).decode()}"
     return f"{whole}/{version}" if version else whole
 
 
 async def serve(request: Request) -> Response:
     """Answer with the picture's own bytes, untouched."""
     try:
-        name = _signer.unsign(request.path_params["token"]).decode()
+        name = signer(PURPOSE).unsign(request.path_params["token"]).decode()
     except BadSignature:
         return Response(status_code=404)
     data = blobs.get(name, request.path_params.get("version", ""))

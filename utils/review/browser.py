@@ -4,16 +4,18 @@ import secrets
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadSignature
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from utils.signing import signer
 
 # Far longer than anything is remembered: a page may lie open, and be used, for days.
 COOKIE_SECONDS = 30 * 24 * 3600
 
 # Whoever signs with another key is nobody: only tokens that this server minted are good.
-_signer = Signer(secrets.token_bytes(32))
+PURPOSE = "browser"
 
 
 class BrowserCookie:
@@ -40,7 +42,7 @@ class BrowserCookie:
 def browser_token(cookies: Mapping[str, str], host: str) -> str:
     """Return the token of the browser that asked `host`, if this server minted it, else ''."""
     try:
-        return _signer.unsign(cookies.get(cookie_name(host), "")).decode()
+        return signer(PURPOSE).unsign(cookies.get(cookie_name(host), "")).decode()
     except BadSignature:
         return ""
 
@@ -61,7 +63,9 @@ def _is_page(request: HTTPConnection, answer: Message) -> bool:
 def _cookie_for(request: HTTPConnection) -> str:
     host = request.headers.get("host", "")
     token = browser_token(request.cookies, host) or secrets.token_urlsafe(24)
-    morsel = SimpleCookie({cookie_name(host): _signer.sign(token).decode()})[cookie_name(host)]
+    morsel = SimpleCookie({cookie_name(host): signer(PURPOSE).sign(token).decode()})[
+        cookie_name(host)
+    ]
     morsel["path"] = "/"
     morsel["max-age"] = COOKIE_SECONDS
     morsel["httponly"] = True

@@ -1,0 +1,17 @@
+"""What this server signs, so that nobody else can make it: by a key that may outlive it."""
+
+import secrets
+
+from itsdangerous import Signer
+
+_keys = [secrets.token_bytes(32)]
+
+
+def sign_with(secret: str) -> None:
+    """Sign by this secret from now on: servers that share it know each other's signatures."""
+    _keys[0] = secret.encode()
+
+
+def signer(purpose: str) -> Signer:
+    """Return what signs for a purpose; what was signed for another one is not valid."""
+    return Signer(_keys[0], salt=purpose)

@@ -112,7 +112,7 @@ if get_script_run_ctx(suppress_warning=True):
 else:
     # Streamlit itself loads the secrets after this import, and the settings are read once.
     st.secrets.load_if_toml_exists()
-    if sentence := check_settings():
+    if sentence := check_settings() or door.check():
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)
     # By Streamlit's own secret: after a restart the same where the operator has set it.

@@ -1,6 +1,7 @@
 """Before the first screen, where the server knows people: who are you?"""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import streamlit as st
 
@@ -15,6 +16,16 @@ UNKNOWN = (
 def is_guarded() -> bool:
     """Return whether the server is set to know people: nothing is shown to anybody else."""
     return "is_logged_in" in st.user or bool(st.get_option("server.trustedUserHeaders"))
+
+
+def check() -> str:
+    """Return a sentence that says what a login lacks here, '' where nothing is lacking."""
+    is_configured = st.secrets.load_if_toml_exists() and "auth" in st.secrets
+    if is_configured and find_spec("authlib") is None:
+        return (
+            'A login is configured, and needs more: pip install "streamlit[auth]", and start again.'
+        )
+    return ""
 
 
 def who() -> Person | None:

@@ -30,6 +30,7 @@ from tests.studio import (
     generate,
     open_app,
     prompt_box,
+    regenerate,
     thumbnails,
     to_review,
 )
@@ -192,6 +193,18 @@ def final(page: Page, app: RunningApp, server: ImagesServer) -> None:
     expect_settled(page)
 
 
+def record(page: Page, app: RunningApp, server: ImagesServer) -> None:
+    review(page, app, server)
+    server.script(answer(1))
+    regenerate(page, 2)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect_settled(page)
+    page.get_by_text("Approved on").click()
+    expect(button(page, "Download record")).to_be_visible()
+    expect_settled(page)
+
+
 def recent(page: Page, app: RunningApp, server: ImagesServer) -> None:
     final(page, app, server)
     button(page, "Start Over").click()
@@ -216,6 +229,7 @@ STATES: dict[str, State] = {
     "grid": grid,
     "many-attempts": many_attempts,
     "final": final,
+    "record": record,
     "recent": recent,
 }
 

@@ -12,7 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from streamlit import config
+from streamlit.runtime.secrets import Secrets
+from streamlit.testing.v1 import AppTest
 
+from screens import door
 from tests.conftest import RunningApp, run_app
 from tests.images_server import ImagesServer, error, picture, plain
 from tests.studio import (
@@ -275,3 +279,61 @@ def test_no_secret_is_told_to_anybody(
     for place in (log, metrics, health):
         assert prompt not in place
         assert not [one for one in ANNA.values() if one in place]
+
+
+def app_for(
+    monkeypatch: pytest.MonkeyPatch, user: dict[str, object], auth: dict[str, object]
+) -> AppTest:
+    """The app on a server with a login, used by somebody with these claims."""
+    monkeypatch.setattr("streamlit.user", user)
+    monkeypatch.setattr("streamlit.secrets", {"auth": auth})
+    return AppTest.from_file("../app.py", default_timeout=20).run()
+
+
+@pytest.mark.parametrize(
+    ("auth", "labels"),
+    [
+        ({"client_id": "a", "client_kwargs": {}}, ["Log in"]),
+        ({"google": {"client_id": "a"}, "us": {}}, ["Log in with google", "Log in with us"]),
+    ],
+)
+def test_whoever_has_not_logged_in_sees_how(
+    monkeypatch: pytest.MonkeyPatch, auth: dict[str, object], labels: list[str]
+) -> None:
+    app = app_for(monkeypatch, {"is_logged_in": False}, auth)
+    assert [button.label for button in app.button] == labels
+    assert not app.text_area
+    assert "owner" not in app.session_state
+
+
+def test_a_session_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    auth: dict[str, object] = {"client_id": "a", "cookie_secret": SECRET}
+    user = {"is_logged_in": True, "iss": "https://provider", **ANNA}
+    app = app_for(monkeypatch, user, auth)
+    assert app.session_state["owner"] == find_person(user, SECRET).owner  # type: ignore[union-attr]
+    assert f"You are {ANNA['name']}." in [text.value for text in app.text]
+    assert "Log out" in [button.label for button in app.button]
+    ben = {**user, "sub": "ben", "name": "Ben"}
+    monkeypatch.setattr("streamlit.user", ben)
+    app.run()
+    assert app.session_state["owner"] == find_person(ben, SECRET).owner  # type: ignore[union-attr]
+
+
+def test_a_login_without_its_library_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    def check(secrets: str) -> str:
+        (tmp_path / "secrets.toml").write_text(secrets)
+        monkeypatch.setattr("streamlit.secrets", Secrets())
+        return door.check()
+
+    before = config.get_option("secrets.files")
+    request.addfinalizer(lambda: config.set_option("secrets.files", before))
+    config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
+    assert check("[auth]") == ""
+    monkeypatch.setattr("screens.door.find_spec", lambda _: None)
+    assert check("[auth]").startswith("A login is configured, and needs more: pip install")
+    assert check("") == ""
+    (tmp_path / "secrets.toml").unlink()
+    monkeypatch.setattr("streamlit.secrets", Secrets())
+    assert door.check() == ""

@@ -8,14 +8,19 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.sync_api import Page, expect
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from tests.conftest import RunningApp, run_app
 from tests.images_server import Gate, ImagesServer, error, picture, plain
 from tests.studio import button, facts, generate, open_app, prompt_box
 from utils import telemetry
+from utils.headers import SafeHeaders
 from utils.jobs.table import Jobs
-from utils.telemetry import EndedCall, JsonFormatter, note_call, serve_health
+from utils.settings import get_settings
+from utils.telemetry import EndedCall, JsonFormatter, OpenPages, note_call, serve_health
 
 TOKEN = "a-token-for-prometheus"
 
@@ -89,19 +94,54 @@ def test_what_is_under_way_can_be_seen(
     assert cancelled["outcome"] == "cancelled"
 
 
+@pytest.fixture
+def client() -> TestClient:
+    """A server with nothing but what an operator asks for."""
+    layers = [Middleware(OpenPages), Middleware(SafeHeaders)]
+    return TestClient(Starlette(routes=telemetry.ROUTES, middleware=layers))
+
+
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("METRICS_TOKEN", TOKEN)
+    get_settings.cache_clear()
+    telemetry._metrics.cache_clear()
+    yield TOKEN
+    telemetry._metrics.cache_clear()
+
+
+def test_whoever_knows_the_token_gets_the_metrics(client: TestClient, token: str) -> None:
+    note_call(ended(outcome="made", tokens=7, dollars=0.5))
+    note_call(ended())
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for line in (
+        'review_calls_total{model="a model",outcome="made"} 1.0',
+        'review_calls_total{model="a model",outcome="too slow"} 1.0',
+        'review_call_seconds_bucket{le="2.0",model="a model",outcome="made"} 1.0',
+        'review_tokens_total{model="a model"} 7.0',
+        'review_dollars_total{model="a model"} 0.5',
+        "review_calls_in_flight 0.0",
+        "review_open_pages 0.0",
+    ):
+        assert line in answer.text.splitlines()
+    assert "cookie-token" not in answer.text
+
+
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
 def test_without_the_token_there_are_no_metrics(
-    watched_app: RunningApp, headers: dict[str, str]
+    client: TestClient, token: str, headers: dict[str, str]
 ) -> None:
-    answer = httpx2.get(f"{watched_app.address}/metrics", headers=headers)
+    answer = client.get("/metrics", headers=headers)
     assert (answer.status_code, answer.text) == (404, "Not Found")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer None"}])
 def test_there_are_no_metrics_unless_they_are_set(
-    demo_app: RunningApp, headers: dict[str, str]
+    client: TestClient, headers: dict[str, str]
 ) -> None:
-    assert httpx2.get(f"{demo_app.address}/metrics", headers=headers).status_code == 404
+    assert client.get("/metrics", headers=headers).status_code == 404
 
 
 def test_the_app_says_that_it_serves(demo_app: RunningApp) -> None:
@@ -150,3 +190,13 @@ def test_any_line_is_json_where_the_server_is_set_to() -> None:
     assert read["level"] == "ERROR"
     assert "what is wrong" in read["traceback"]
     assert abs(time.mktime(time.strptime(read["time"], "%Y-%m-%dT%H:%M:%SZ")) - time.time()) < 1e5
+
+
+def test_a_call_that_cannot_be_counted_is_still_a_call(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", TOKEN)
+    get_settings.cache_clear()
+    monkeypatch.setattr(telemetry, "_metrics", lambda: 1 / 0)
+    note_call(ended())
+    assert "could not be counted: ZeroDivisionError" in caplog.text

@@ -59,8 +59,12 @@ def note_call(call: EndedCall) -> None:
     fields["seconds"] = round(call.seconds, 1)
     level = logging.INFO if call.outcome in (MADE, "cancelled") else logging.WARNING
     logger.log(level, "call %s", in_words(fields), extra={"call": fields})
-    if get_settings().metrics_token:
-        _metrics().note(call)
+    try:
+        if get_settings().metrics_token:
+            _metrics().note(call)
+    except Exception as exc:
+        # A picture that was paid for must not be lost to its counting.
+        logger.error("a call could not be counted: %s", type(exc).__name__)
 
 
 def pseudonym(owner: str) -> str:

@@ -5,6 +5,8 @@ from dataclasses import fields, is_dataclass
 
 from utils.review.store import DEFAULTS, Store, by_key
 
+# In characters: prompts may be so long that the page would get megabytes with each turn.
+LONGEST = 300
 SECRET = ("api_key", "owner", "person")
 # What stands in base64, by the key of the attempt that it belongs to.
 BASE64 = {"generated_image": "under_review", "final_result": "approved"}
@@ -35,4 +37,6 @@ def _plain(value: object) -> object:
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{value[:LONGEST]}… ({len(value):,} characters)"
     return value

@@ -131,6 +131,8 @@ def test_what_is_made_belongs_to_the_person_and_follows_them(
         expect(picture_of(other)).to_have_attribute("alt", "a red fox")
         button(other, "Approve").click()
         expect_screen(other, "3. Final Result")
+        # Of a click in the very run that brings it Streamlit's expander knows nothing.
+        expect_settled(other)
         other.get_by_text("Approved on").click()
         expect(other.get_by_text(f"By {ANNA['name']}")).to_be_visible()
     with elsewhere(browser, guarded_app, "ben") as stranger:

@@ -4,24 +4,29 @@ Streamlit runs this file for each turn of a session; `streamlit run` also import
 any session, to find the server app at its end.
 """
 
+import asyncio
 import gc
-import logging
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import screens
 from flow import create_flow
-from nodes import next_wait
+from nodes import may_come_late, next_wait, serve, take_late
 from screens import door, parts
 from utils import images as engine
 from utils import scripts, telemetry
+from utils.backends import check_store
 from utils.compression import Compression
 from utils.headers import SafeHeaders
 from utils.images import page
@@ -30,7 +35,7 @@ from utils.review import moves
 from utils.review.browser import BrowserCookie, browser_token
 from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
-from utils.settings import check_settings
+from utils.settings import check_settings, get_settings
 from utils.signing import sign_with
 from utils.telemetry import OpenPages, set_up_logging
 
@@ -53,9 +58,11 @@ def main() -> None:
     owner, name = (person.owner, person.name) if person else (token, "")
     if person and shared.get("owner", owner) != owner:
         moves.empty(shared)
-    remembered = browser_memory.recall(owner)
-    moves.begin(shared, remembered, lambda job: bool(jobs.find(job)), engine.DEFAULTS, owner, name)
+    if "remembered" not in shared:
+        remembered, known = browser_memory.recall(owner), lambda job: bool(jobs.find(job))
+        moves.begin(shared, remembered, known, engine.DEFAULTS, owner, name)
     moves.mend(shared)
+    take_late(shared)
     moves.ask(shared, engine.choose_engines)
     # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)
@@ -69,6 +76,8 @@ def main() -> None:
     page.render_side_bar(shared)
     door.render_person(person)
     parts.render_state(shared)
+    if may_come_late(shared):
+        parts.rerun_when(partial(take_late, shared))
     browser_memory.remember(shared)
     if shared["pending"]:
         # A screen without a view waits too.
@@ -80,6 +89,12 @@ def set_page(title: str) -> None:
     """Give the page its title and its looks."""
     st.set_page_config(title, page_icon="🖼️", layout="wide", initial_sidebar_state=SIDE_BAR)
     st.html(STYLE)
+
+
+def is_secret_set() -> bool:
+    """Return whether the operator has chosen what is signed with: Streamlit makes up another one
+    with each start."""
+    return config.is_manually_set("server.cookieSecret")
 
 
 def page_title(shared: Store) -> str:
@@ -99,11 +114,22 @@ def show_trouble(exc: Exception) -> bool:
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Get ready when the server starts, and let no job outlive it."""
     set_up_logging()
-    for room in ("nodes", "utils"):
-        logging.getLogger(room).setLevel(logging.INFO)
     # What was imported stays: looking through it for garbage would stop all sessions for 0.15 s.
     gc.freeze()
+    serve(works=get_settings().worker == "inside")
     yield
+    # It may wait for calls in flight: pages are on their way to another server meanwhile.
+    await asyncio.to_thread(jobs.stop)
+
+
+def work() -> None:
+    """Make the calls that pages elsewhere ask for, until this process is told to stop."""
+    set_up_logging()
+    told_to_stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: told_to_stop.set())
+    serve(works=True)
+    told_to_stop.wait()
     jobs.stop()
 
 
@@ -112,7 +138,7 @@ if get_script_run_ctx(suppress_warning=True):
 else:
     # Streamlit itself loads the secrets after this import, and the settings are read once.
     st.secrets.load_if_toml_exists()
-    if sentence := check_settings() or door.check():
+    if sentence := check_settings() or check_store(is_secret_set()) or door.check():
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)
     # By Streamlit's own secret: after a restart the same where the operator has set it.
@@ -129,3 +155,8 @@ else:
         lifespan=lifespan,
         on_script_error=show_trouble,
     )
+    if __name__ == "__main__":
+        # Not by `streamlit run`: a worker without pages.
+        if get_settings().store_url is None:
+            sys.exit("To open the page, start it with: streamlit run app.py")
+        work()

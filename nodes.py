@@ -9,9 +9,9 @@ from pocketflow import Node
 
 from utils import images as engine
 from utils.jobs.outcomes import Problem
-from utils.jobs.table import Job, Lane, Phase, jobs, watch
+from utils.jobs.table import Call, Job, Lane, Phase, jobs, watch
 from utils.review import moves
-from utils.review.records import Pending, Result
+from utils.review.records import Order, Pending, Result
 from utils.review.store import Store
 
 logger = logging.getLogger(__name__)
@@ -91,9 +91,11 @@ class GenerateImageNode(WaitNode):
 
     def join(self, pending: Pending, key: str, owner: str) -> Job:
         """Return the job that makes a picture."""
+        order = Order(self.kind, pending.id, pending.wish, key, owner)
         return jobs.join(
             pending.id,
-            engine.make(pending.id, pending.wish, key, owner),
+            make_call(order),
+            order=order,
             lane=Lane(self.kind, engine.places()),
             kind=engine.kind(pending.wish),
             tries=self.max_retries,
@@ -142,6 +144,33 @@ def settle(shared: Store, ended: Ended) -> str:
     came = moves.came_to_review(shared)
     moves.clear_settled(shared)
     return "review" if came else "stay"
+
+
+def take_late(shared: Store) -> bool:
+    """Take in what came after all, though it had been given up as interrupted; return whether."""
+    failures = moves.interrupted(shared)
+    for failure in failures:
+        job = jobs.find(failure.pending.id)
+        if job and job.news.outcome and not isinstance(job.news.outcome, Problem):
+            moves.receive_late(shared, failure, cast("Result", job.news.outcome), job.news.lost)
+    return len(moves.interrupted(shared)) < len(failures)
+
+
+def may_come_late(shared: Store) -> bool:
+    """Return whether somebody may still be at work on what was given up as interrupted."""
+    return any(jobs.find(failure.pending.id) for failure in moves.interrupted(shared))
+
+
+def make_call(order: Order) -> Call:
+    """Return the call that brings what was ordered, whoever makes it."""
+    return engine.make(order.id, order.wish, order.key, order.owner)
+
+
+def serve(*, works: bool) -> None:
+    """Take part in what all servers do, if there are several; `works` says whether calls are made
+    here, and not only asked for."""
+    lanes = [Lane(GenerateImageNode.kind, engine.places())]
+    jobs.serve(make_call, lanes, engine.RECORDS, works=works)
 
 
 def next_wait(shared: Store) -> str:

@@ -19,6 +19,7 @@ from utils.scripts import script_tag
 from utils.settings import get_settings
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
+LOOK_SECONDS = 2.0
 DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
 
 Value = TypeVar("Value")
@@ -241,3 +242,10 @@ def render_state(shared: Store) -> None:
 def render_prompt(prompt: str) -> None:
     """Show a prompt as it was typed, to be copied too."""
     st.code(prompt, language=None, wrap_lines=True)
+
+
+@st.fragment(run_every=LOOK_SECONDS)
+def rerun_when(holds: Callable[[], bool]) -> None:
+    """Look now and then whether something has changed that the page is to show."""
+    if holds():
+        st.rerun()

@@ -10,13 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from tests.browser import ARGS, find_system_browser
 from tests.images_server import ImagesServer
+from tests.stores import Text
+from tests.valkey import Valkey, run_valkey
+from utils.images import Draft
+from utils.jobs.table import jobs
+from utils.review.blobs import blobs
+from utils.review.memory import browser_memory
 from utils.settings import get_settings
+from utils.shared import codec, connection
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = (
@@ -27,6 +35,8 @@ SETTINGS = (
     "IMAGE_CONCURRENCY",
     "IMAGE_TIMEOUT",
     "PICTURE_MEMORY",
+    "STORE_URL",
+    "STREAMLIT_SERVER_COOKIE_SECRET",
 )
 
 # Notes what was on the page twice in any frame, of all that a person takes for one thing.
@@ -83,6 +93,33 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def running_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with run_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(running_valkey: Valkey) -> Valkey:
+    """A real store, empty."""
+    running_valkey.client().flushall()
+    return running_valkey
+
+
+@pytest.fixture
+def shared_store(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]:
+    """A real store, empty, which this process is set to share with others."""
+    monkeypatch.setenv("STORE_URL", valkey.url)
+    monkeypatch.setenv("LEASE_SECONDS", "3")
+    get_settings.cache_clear()
+    connection.client.cache_clear()
+    for room in (blobs, browser_memory, jobs):
+        cast("Any", room)._shared.cache_clear()
+    codec.learn(Text, Draft)
+    yield valkey
+    connection.note_back()
 
 
 @pytest.fixture(scope="session")

@@ -38,9 +38,10 @@ def project(tmp_path: Path) -> Path:
         "Makefile",
         "LICENSE",
         "requirements.txt",
+        "requirements-shared.txt",
     ):
         shutil.copy(ROOT / name, copy)
-    for name in ("screens", "utils", "assets", "docs", "tests", ".streamlit", ".github"):
+    for name in ("screens", "utils", "assets", "docs", "tests", "deploy", ".streamlit", ".github"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for document in ROOT.glob("*.md"):
         shutil.copy(document, copy)

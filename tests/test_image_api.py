@@ -33,7 +33,7 @@ from utils.images.credentials import Signal
 from utils.images.events import read_events
 from utils.images.pictures import check_draft
 from utils.jobs.outcomes import FailedError
-from utils.review.blobs import blobs
+from utils.review.blobs import Blobs, blobs
 from utils.review.people import find_person
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings
@@ -151,7 +151,7 @@ def test_a_picture_is_kept_by_its_name_for_its_owner(images_server: ImagesServer
 def test_a_picture_larger_than_all_that_may_be_kept_has_its_sentence(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(blobs), "share", 10)
+    monkeypatch.setattr(Blobs, "share", 10)
     problem = failed(wish())
     assert (problem.kind, problem.retry, problem.billed) == ("no room", False, True)
 

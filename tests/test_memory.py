@@ -1,3 +1,5 @@
+from typing import cast
+
 import pytest
 
 from tests.stores import ask, make, new_store, receive
@@ -7,11 +9,16 @@ from utils.review.blobs import blobs
 from utils.review.memory import BrowserMemory
 from utils.review.store import Store
 from utils.settings import get_settings
+from utils.shared.memory import SharedMemory
 
 
-@pytest.fixture
-def browsers() -> BrowserMemory:
-    return BrowserMemory()
+@pytest.fixture(params=["here", "shared"])
+def browsers(request: pytest.FixtureRequest) -> BrowserMemory:
+    """Both memories: what is promised of one is promised of the other."""
+    if request.param == "here":
+        return BrowserMemory()
+    request.getfixturevalue("shared_store")
+    return cast("BrowserMemory", SharedMemory())
 
 
 def open_tab(browsers: BrowserMemory, owner: str = "browser") -> Store:
@@ -79,7 +86,8 @@ def test_what_comes_after_its_cancelling_does_not_stay(
     pending = ask(tab, "a fox")
     browsers.remember(tab)
     name = blobs.put(tab["owner"], b"a fox that nobody takes in")
-    monkeypatch.setattr("utils.review.blobs.UNNAMED_SECONDS", -1.0)
+    for room in ("review", "shared"):
+        monkeypatch.setattr(f"utils.{room}.blobs.UNNAMED_SECONDS", -1.0)
     tab["change"] = "something else"
     browsers.remember(tab)
     assert blobs.get(name), "it may still be taken in"
@@ -155,7 +163,7 @@ def test_sources_of_wishes_are_held(browsers: BrowserMemory) -> None:
 
 
 def test_a_tab_that_lies_open_keeps_its_browser_from_being_forgotten(
-    browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(memory, "monotonic", lambda: now[0])

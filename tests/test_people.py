@@ -1,6 +1,5 @@
 import base64
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from screens import door
 from tests.conftest import RunningApp, run_app
 from tests.images_server import ImagesServer, error, picture, plain
+from tests.ports import free_port
 from tests.studio import (
     LONG,
     button,
@@ -35,12 +35,6 @@ from utils.review.people import find_person, is_person
 
 ANNA = {"sub": "anna-17", "name": "Anna <b>Bell</b>", "email": "anna@example.org"}
 SECRET = "a-secret-that-signs-cookies-0123456789"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

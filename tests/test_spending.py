@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -9,11 +9,19 @@ from utils.settings import get_settings
 from utils.spending import Spending, SpentError, left_in_words
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Counters that nobody has used, and that later tests do not find."""
+@pytest.fixture(autouse=True, params=["here", "shared"])
+def pass_hour(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], object]]:
+    """Counters that nobody has used, here or in a store, and what lets an hour pass for them."""
+    now = time.time()
     room._limiter.cache_clear()
-    yield
+    if request.param == "shared":
+        store = request.getfixturevalue("shared_store")
+        # A store's own clock cannot be moved: what has had its time is gone.
+        yield store.client().flushall
+    else:
+        yield lambda: monkeypatch.setattr("time.time", lambda: now + 3601)
     room._limiter.cache_clear()
 
 
@@ -84,22 +92,24 @@ def test_of_two_limits_the_one_that_holds_longest_is_named(
     assert "today" in spending.refusal("anna", 1, 0)
 
 
-def test_what_is_spent_is_there_again_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_spent_is_there_again_after_its_time(
+    monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
+) -> None:
     set_to(monkeypatch, pictures_hour=1)
     spending = Spending()
     spending.begin("anna", 0)
-    now = time.time()
-    monkeypatch.setattr("time.time", lambda: now + 3601)
+    pass_hour()
     assert spending.refusal("anna", 1, 0) == ""
     spending.begin("anna", 0)
 
 
-def test_what_is_given_back_too_late_is_no_gift(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_given_back_too_late_is_no_gift(
+    monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
+) -> None:
     set_to(monkeypatch, dollars_hour=1)
     spending = Spending()
     spending.begin("anna", 0.5)
-    now = time.time()
-    monkeypatch.setattr("time.time", lambda: now + 3601)
+    pass_hour()
     spending.correct("anna", -0.4)
     assert spending.left("anna")[0].many == 1
 

@@ -153,7 +153,7 @@ def test_health_is_red_where_no_job_would_run(monkeypatch: pytest.MonkeyPatch) -
     table, dead = Jobs(), asyncio.new_event_loop()
     table._loop = dead
     monkeypatch.setattr("utils.telemetry.jobs", table)
-    monkeypatch.setattr("utils.telemetry.PATIENCE", 0.05)
+    monkeypatch.setattr("utils.jobs.table.PATIENCE", 0.05)
     answer = asyncio.run(serve_health(Request({"type": "http"})))
     assert answer.status_code == 503
     dead.run_until_complete(asyncio.sleep(0))

@@ -14,7 +14,7 @@ from tests.stores import new_store
 from utils.images import page, uploads
 from utils.images.uploads import take_uploads
 from utils.review import moves
-from utils.review.blobs import NoRoomError, blobs
+from utils.review.blobs import Blobs, NoRoomError, blobs
 from utils.review.store import by_key
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
@@ -300,7 +300,7 @@ def test_uploads_push_out_neither_each_other_nor_what_was_paid_for(
 ) -> None:
     one, two, three = (saved(halves((64, 64 + n)), "PNG") for n in range(3))
     large = two + b" " * 5000
-    monkeypatch.setattr(type(blobs), "share", 2 * len(large))
+    monkeypatch.setattr(Blobs, "share", 2 * len(large))
     blobs.put(OWNER, b"what was paid for")
     kept, sentence = take_uploads(OWNER, [("1", one), ("2", large), ("3", three)])
     assert [upload.file_name for upload in kept] == ["1", "3"]
@@ -309,7 +309,7 @@ def test_uploads_push_out_neither_each_other_nor_what_was_paid_for(
 
 
 def test_what_finds_no_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(blobs), "share", 10)
+    monkeypatch.setattr(Blobs, "share", 10)
     assert refuse(saved(halves((64, 64)))) == f"Picture 1 {NO_ROOM}"
 
     def put(*_: object, **__: object) -> str:

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# What a store may be called, and what its protocol is called.
+STORE_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+
 
 class Settings(BaseSettings):
     """The server's settings; each field is the environment variable of the same name."""
@@ -63,6 +66,23 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         None, description="Token by which Prometheus may read /metrics; none is no metrics."
     )
+    store_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey that servers share, as redis://, rediss:// or valkey://; "
+        "none keeps everything in this process.",
+    )
+    worker: Literal["inside", "apart"] = Field(
+        "inside", description="Where calls run with a store: in each server, or `python app.py`."
+    )
+    lease_seconds: int = Field(
+        20, ge=2, description="Seconds without a sign after which a worker counts as dead."
+    )
+    shutdown_seconds: float = Field(
+        20.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds that a server with a store waits for calls in flight when it stops.",
+    )
     show_state: bool = Field(
         False, description="Whether the page shows its Session State, for people who learn from it."
     )
@@ -81,6 +101,13 @@ class Settings(BaseSettings):
         if key and not is_key(key.get_secret_value()):
             raise ValueError("Value should be a key, without spaces and of ASCII letters alone")
         return key
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store(cls, address: SecretStr | None) -> SecretStr | None:
+        if address and urlsplit(address.get_secret_value()).scheme not in STORE_SCHEMES:
+            raise ValueError(f"Value should begin with one of {', '.join(STORE_SCHEMES)}")
+        return address
 
     @field_validator("openai_base_url")
     @classmethod
@@ -102,6 +129,15 @@ def get_settings() -> Settings:
     Raises pydantic.ValidationError where a variable holds an impossible value.
     """
     return Settings()
+
+
+def store_address() -> str:
+    """Return the address of the store that several servers share, '' for none."""
+    url = get_settings().store_url
+    if url is None:
+        return ""
+    scheme, _, rest = url.get_secret_value().partition("://")
+    return f"{STORE_SCHEMES[scheme]}://{rest}"
 
 
 def check_settings() -> str:

@@ -4,21 +4,27 @@ The window of a limit begins with the first result in it. A limit counts what wa
 engine: a try that was cancelled or has failed counts as well.
 """
 
+import logging
 import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from utils.settings import Settings, get_settings
+from utils.settings import Settings, get_settings, store_address
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
     from limits.strategies import FixedWindowRateLimiter
 
+logger = logging.getLogger(__name__)
+
 EVERYBODY = "everybody"
+TAKEN = "Somebody else has just taken what was left. In a moment there may be more."
+UNREADABLE = "The server cannot read its limits now, and nothing was billed. Try again in a moment."
 # A limit counts whole numbers: of results, and of thousandths of a dollar.
 SCALE = {"pictures": 1, "dollars": 1000}
 
@@ -47,7 +53,7 @@ class SpentError(ValueError):
 
 
 class Spending:
-    """What has been spent, by owner, counted in this process."""
+    """What has been spent, by owner: counted in this process, or by all servers together."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,14 +63,15 @@ class Spending:
 
         Raises SpentError, and counts nothing, where a limit does not allow it.
         """
-        with self._lock:
-            if sentence := self.refusal(owner, 1, dollars):
-                raise SpentError(sentence)
-            self._count(owner, 1, dollars)
+        with self._lock, _counter_there():
+            # First counted and then looked at: servers that share the count know of each other.
+            if self._count(owner, 1, dollars):
+                self._count(owner, -1, -dollars)
+                raise SpentError(self.refusal(owner, 1, dollars) or TAKEN)
 
     def correct(self, owner: str, dollars: float) -> None:
         """Count so many dollars more than were expected, or less where they are negative."""
-        with self._lock:
+        with self._lock, suppress(SpentError), _counter_there():
             self._count(owner, 0, dollars)
 
     def refusal(self, owner: str, pictures: int, dollars: float) -> str:
@@ -76,20 +83,30 @@ class Spending:
         return _refusal_in_words(worst) if worst else ""
 
     def left(self, owner: str) -> list[Left]:
-        """Return what is left of each limit."""
-        return [_left(limit, owner) for limit in limits(get_settings())]
+        """Return what is left of each limit; nothing where the count cannot be read now."""
+        try:
+            with _counter_there():
+                return [_left(limit, owner) for limit in limits(get_settings())]
+        except SpentError:
+            return []
 
-    def _count(self, owner: str, pictures: int, dollars: float) -> None:
+    def _count(self, owner: str, pictures: int, dollars: float) -> bool:
+        """Count so much, and return whether it is more than a limit allows."""
+        beyond = False
         counts = {"pictures": pictures, "dollars": dollars}
         for limit in limits(get_settings()):
-            amount = math.ceil(counts[limit.unit] * SCALE[limit.unit])
+            # Away from zero, so that what is given back is what was counted.
+            exact = counts[limit.unit] * SCALE[limit.unit]
+            amount = int(math.copysign(math.ceil(abs(exact)), exact))
             if amount:
                 item = _item(limit)
                 key, storage = item.key_for(_whose(limit, owner)), _limiter().storage
                 total = storage.incr(key, item.get_expiry(), amount)
+                beyond |= total > item.amount
                 if total < 0:
                     # What is given back was counted in a window that is over.
                     storage.incr(key, item.get_expiry(), -total)
+        return beyond
 
 
 def limits(settings: Settings) -> Iterator[Limit]:
@@ -162,10 +179,24 @@ def _item(limit: Limit) -> "RateLimitItem":
 @cache
 def _limiter() -> "FixedWindowRateLimiter":
     # Imported where a limit is set: it takes 70 ms of the start.
-    from limits.storage import MemoryStorage
+    from limits.storage import storage_from_string
     from limits.strategies import FixedWindowRateLimiter
 
-    return FixedWindowRateLimiter(MemoryStorage())
+    address = store_address()
+    patience = {"socket_connect_timeout": 1, "socket_timeout": 3} if address else {}
+    return FixedWindowRateLimiter(storage_from_string(address or "memory://", **patience))
+
+
+@contextmanager
+def _counter_there() -> Iterator[None]:
+    """Raise SpentError with a sentence where the count cannot be read or written now."""
+    try:
+        yield
+    except SpentError:
+        raise
+    except Exception as exc:
+        logger.debug("the limits cannot be read: %s", type(exc).__name__)
+        raise SpentError(UNREADABLE) from None
 
 
 spending = Spending()

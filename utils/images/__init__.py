@@ -1,7 +1,7 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
 from utils.images.addresses import ROUTES, address
-from utils.images.api import Picture, kind, make, places
+from utils.images.api import RECORDS, Picture, kind, make, places
 from utils.images.catalogue import is_listing, listed_models
 from utils.images.composing import COMPOSER, put_back
 from utils.images.credentials import credentials_in_words, read_credentials, signal_in_words
@@ -41,6 +41,7 @@ __all__ = [
     "MIME",
     "PARAMETERS",
     "PRESETS",
+    "RECORDS",
     "ROUTES",
     "Draft",
     "Picture",

@@ -25,7 +25,7 @@ def address(name: str, version: str = "") -> str:
     return f"{whole}/{version}" if version else whole
 
 
-async def serve(request: Request) -> Response:
+def serve(request: Request) -> Response:
     """Answer with the picture's own bytes, untouched."""
     try:
         name = signer(PURPOSE).unsign(request.path_params["token"]).decode()

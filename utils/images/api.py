@@ -78,6 +78,9 @@ class Picture:
     request_id: str = ""
 
 
+# What a result is, and what else may travel between servers.
+RECORDS = (Picture, pictures.Draft)
+
 OnDraft = Callable[[pictures.Draft], None]
 Call = Callable[[OnDraft], Awaitable[Picture]]
 
@@ -238,10 +241,11 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
 
 
 async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) -> Picture:
-    sources = _read_sources(request)
+    # In threads, all that may ask a store: it may be away, and the other jobs share this loop.
+    sources = await to_thread(_read_sources, request)
     expected = models.most_expected(request.engine.model, request.wish.options)
     try:
-        spending.begin(request.owner, expected)
+        await to_thread(spending.begin, request.owner, expected)
     except SpentError as exc:
         raise FailedError(Problem("spent", str(exc))) from None
     mark, files = await to_thread(_files, request, sources) if sources else (None, {})
@@ -258,7 +262,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
     if cost.dollars:
-        spending.correct(request.owner, cost.dollars - expected)
+        await to_thread(spending.correct, request.owner, cost.dollars - expected)
     return Picture(
         name,
         made.extension,

@@ -44,3 +44,7 @@ UNKNOWN = Problem(
     "Something went wrong on our side, and it may have been billed. Try again in a moment.",
     billed=True,
 )
+STORE_AWAY = Problem(
+    "store away",
+    "The server cannot start anything just now, and nothing was billed. Try again in a moment.",
+)

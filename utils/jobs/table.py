@@ -16,10 +16,11 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cachetools import TTLCache
 
+from utils.backends import stand_in
 from utils.jobs import pace
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
 
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 # What ended waits for a page to come back for as long as a browser is remembered.
 KEEP_SECONDS = 24 * 3600
 KEEP_UNDELIVERED, KEEP_DELIVERED = 10_000, 1_000
+# Seconds in which the loop of the jobs must answer, however busy the machine is.
+PATIENCE = 5.0
 
 
 class Phase(Enum):
@@ -165,6 +168,7 @@ class Jobs:
         job_id: str,
         call: Call,
         *,
+        order: object = None,
         lane: Lane | None = None,
         kind: Hashable = None,
         tries: int = 1,
@@ -175,7 +179,8 @@ class Jobs:
         `call` is given a function that takes partial results, and returns a result, a small record
         that never is None, or raises FailedError; calls of one `kind` take about as long. It is
         tried up to `tries` times where its Problem says `retry`, after as long as the server asked
-        for, or `wait` seconds doubled with each try. Without a `lane` it takes nobody's place.
+        for, or `wait` seconds doubled with each try. Without a `lane` it takes nobody's place. By
+        the `order` another server could make the same call; this one has the call itself.
         """
         with self._lock:
             job = self._find(job_id)
@@ -227,6 +232,24 @@ class Jobs:
         """Run `work` on the loop of the jobs, outside every lane."""
         with self._lock:
             return asyncio.run_coroutine_threadsafe(work, self._running_loop())
+
+    def serve(
+        self,
+        make: Callable[[Any], Call],
+        lanes: Sequence[Lane],
+        records: Sequence[type],
+        *,
+        works: bool,
+    ) -> None:
+        """Be ready to carry out what other servers have asked for: here there are none."""
+
+    async def check(self) -> str:
+        """Return why no job would be done now, '' where one would."""
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self.submit(asyncio.sleep(0))), PATIENCE)
+        except (TimeoutError, RuntimeError):
+            return "the jobs do not run"
+        return ""
 
     def stop(self, within: float = 1.0) -> None:
         """Cancel every job and end the loop, in `within` seconds at most: the server stops."""
@@ -329,4 +352,4 @@ async def _cancel_tasks() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-jobs = Jobs()
+jobs = stand_in(Jobs, "utils.shared.jobs:SharedJobs")

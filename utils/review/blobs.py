@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
+from utils.backends import stand_in
 from utils.settings import get_settings
 
 # Seconds in which whoever puts a thing here comes to name it.
@@ -70,6 +71,11 @@ class Blobs:
             if blob is None:
                 return None
             return blob.versions.get(version, blob.data)
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Return which of these are gone."""
+        with self._lock:
+            return {name for name in names if name not in self._blobs}
 
     def hold(self, owner: str, names: Iterable[str], *, waits: bool = False) -> None:
         """Say which things `owner` uses: what it named once and does not any more goes.
@@ -143,4 +149,4 @@ class Blobs:
         return next((name for name in others if not things[name]), others[0])
 
 
-blobs = Blobs()
+blobs = stand_in(Blobs, "utils.shared.blobs:SharedBlobs")

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 from cachetools import TTLCache
 
+from utils.backends import stand_in
 from utils.review.blobs import blobs
 from utils.review.moves import MAX_ATTEMPTS, snapshot
 from utils.review.records import Attempt, Pending
@@ -44,7 +45,7 @@ class BrowserMemory:
                 self._snapshots[owner] = theirs
             else:
                 self._snapshots[owner] = merged = merge(theirs or base, base, mine)
-                blobs.hold(owner, _names(merged), waits=bool(_pending(merged)))
+                hold(owner, merged)
             self._snapshots.expire()
         shared["remembered"] = mine
 
@@ -86,6 +87,11 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
     }
 
 
+def hold(owner: str, snapshot: Snapshot) -> None:
+    """Hold the blobs that a snapshot names, and let go of the others of its owner."""
+    blobs.hold(owner, _names(snapshot), waits=bool(_pending(snapshot)))
+
+
 def _unseen(
     theirs: Sequence[Record], base: Sequence[Record], mine: Sequence[Record]
 ) -> list[Record]:
@@ -119,4 +125,4 @@ def _names(one: Snapshot) -> set[str]:
     return names | {name for name, _ in cast("Store", one)["references"]}
 
 
-browser_memory = BrowserMemory()
+browser_memory = stand_in(BrowserMemory, "utils.shared.memory:SharedMemory")

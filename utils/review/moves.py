@@ -301,6 +301,20 @@ def fail(shared: Store, pending: Pending, problem: Problem, lost: int = 0) -> No
     shared["error_request_id"] = problem.request_id
 
 
+def interrupted(shared: Store) -> list[Failure]:
+    """Return what was given up because nobody knew any more whether it would come."""
+    return [one for one in shared["failures"] if one.problem.kind == INTERRUPTED.kind]
+
+
+def receive_late(shared: Store, failure: Failure, result: Result, lost: int = 0) -> None:
+    """Take in what came after all: it replaces the message that it would not."""
+    receive(shared, failure.pending, result, lost)
+    left = tuple(one for one in shared["failures"] if one != failure)
+    if not left:
+        clear_error(shared)
+    shared["failures"] = left
+
+
 def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
     """Wait no more for what has come, or never will, nor `also` for those of these ids.
 
@@ -606,7 +620,8 @@ def _base64(name: str) -> str:
 
 
 def _still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
-    return tuple(one for one in attempts if blobs.get(one.result.name) is not None)
+    gone = blobs.missing([one.result.name for one in attempts])
+    return tuple(one for one in attempts if one.result.name not in gone)
 
 
 def _bounded(shared: Store, attempts: tuple[Attempt, ...], wanted: str = "") -> tuple[Attempt, ...]:

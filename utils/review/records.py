@@ -80,6 +80,18 @@ class Pending:
 
 
 @dataclass(frozen=True)
+class Order:
+    """All that somebody needs who is to bring what is waited for: `kind` and `id` are those of the
+    Pending, `key` is the one that the person typed, and `owner` whose it will be."""
+
+    kind: str
+    id: str
+    wish: Wish
+    key: str
+    owner: str
+
+
+@dataclass(frozen=True)
 class Failure:
     """Something that was waited for in vain."""
 

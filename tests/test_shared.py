@@ -1,0 +1,503 @@
+"""Several servers with one store: here each is a table of jobs of its own, with its own loop."""
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.stores import ENGINE, Text
+from tests.valkey import Valkey
+from utils import signing
+from utils.backends import check_store
+from utils.jobs.outcomes import CANCELLED, INTERRUPTED, NOT_BEGUN, STORE_AWAY, FailedError, Problem
+from utils.jobs.table import Job, Lane, Phase, watch
+from utils.review.blobs import blobs
+from utils.review.records import Order, Wish
+from utils.settings import check_settings, get_settings, store_address
+from utils.shared import codec, connection
+from utils.shared.blobs import SharedBlobs
+from utils.shared.jobs import SharedJobs
+from utils.shared.orders import read_order, write_order
+
+# Of a server that stood still some connections are closed by the garbage collector alone.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+RESULT = Text("a result")
+LANE = Lane("test", 2)
+ORDER = Order("test", "a", Wish("a fox", ENGINE), "sk-typed", "owner")
+
+
+class Calls:
+    """What all servers call: it counts, and answers when its gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.made: list[str] = []
+        self.running = self.most = 0
+        self.keys: set[str] = set()
+        self.stopped = threading.Event()
+        self.outcome: Callable[[], object] = lambda: RESULT
+
+    def make(self, order: Order) -> Any:
+        self.keys.add(order.key)
+
+        async def call(on_partial: Callable[[object], None]) -> object:
+            self.made.append(order.id)
+            self.running += 1
+            self.most = max(self.most, self.running)
+            on_partial(Text("a draft"))
+            try:
+                while not self.gate.is_set():
+                    await asyncio.sleep(0.005)
+            except asyncio.CancelledError:
+                self.stopped.set()
+                raise
+            finally:
+                self.running -= 1
+            return self.outcome()
+
+        return call
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def servers(
+    shared_store: Valkey, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], SharedJobs]]:
+    """Starts one more server."""
+    monkeypatch.setenv("SHUTDOWN_SECONDS", "0.2")
+    get_settings.cache_clear()
+    started = []
+
+    def start(*, works: bool = True) -> SharedJobs:
+        server = SharedJobs()
+        server.serve(calls.make, [LANE], (Text,), works=works)
+        started.append(server)
+        return server
+
+    yield start
+    calls.gate.set()
+    for server in started:
+        server.stop()
+    started.clear()
+    gc.collect()
+
+
+def join(server: SharedJobs, job_id: str = "a", tries: int = 1) -> Job:
+    order = Order("test", job_id, ORDER.wish, ORDER.key, ORDER.owner)
+    return server.join(job_id, no_call, order=order, lane=LANE, tries=tries, wait=0.01)
+
+
+async def no_call(_: object) -> object:
+    raise AssertionError("the call of the server that was asked")
+
+
+def outcome(job: Job) -> object:
+    for _ in watch([job]):
+        pass
+    return job.news.outcome
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def freeze(server: SharedJobs) -> Callable[[], None]:
+    """Let a server stand still, as by kill -9 or SIGSTOP; return what wakes it."""
+    loop = server._local._running_loop()
+    awake, asleep = threading.Event(), threading.Event()
+
+    def sleep() -> None:
+        asleep.set()
+        awake.wait()
+
+    loop.call_soon_threadsafe(sleep)
+    assert asleep.wait(5)
+    return awake.set
+
+
+def test_a_click_on_any_server_is_one_call_and_everybody_sees_it(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    one, two = servers(), servers()
+    joined = [join(server) for server in (one, two, one, two)]
+    wait_until(lambda: all(job.news.partial == Text("a draft") for job in joined))
+    assert [job.news.drafts for job in joined] == [1] * 4
+    calls.gate.set()
+    assert [outcome(job) for job in joined] == [RESULT] * 4
+    assert calls.made == ["a"]
+    late = servers().find("a")
+    assert late
+    assert late.news.outcome == RESULT
+
+
+def test_a_job_is_found_and_cancelled_from_another_server(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    one, two = servers(), servers()
+    job = join(one)
+    wait_until(lambda: calls.made)
+    found = two.find("a")
+    assert found
+    assert found.news.phase is Phase.WORKING
+    assert two.cancel("a").news.outcome == CANCELLED
+    assert calls.stopped.wait(1)
+    assert outcome(job) == CANCELLED
+    assert job.news.lost == 1
+
+
+def test_a_cancel_that_nobody_hears_of_stops_the_call_all_the_same(
+    servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey
+) -> None:
+    job = join(servers())
+    wait_until(lambda: calls.made)
+    record = codec.write(CANCELLED)
+    shared_store.client().hset(
+        "review:job:a", mapping={"outcome": record, "ended_by": "cancelled", "phase": "ended"}
+    )
+    assert calls.stopped.wait(2)
+    assert outcome(job) == CANCELLED
+
+
+def test_one_bound_holds_for_all_servers(servers: Callable[..., SharedJobs], calls: Calls) -> None:
+    tables = [servers() for _ in range(3)]
+    jobs = [join(tables[number % 3], str(number)) for number in range(7)]
+    wait_until(lambda: calls.running == LANE.places)
+    wait_until(lambda: tables[0].count(Phase.QUEUED) == 5)
+    assert sum(table.count(Phase.WORKING) for table in tables) == LANE.places
+    calls.gate.set()
+    assert [outcome(job) for job in jobs] == [RESULT] * 7
+    assert calls.most == LANE.places
+    assert sorted(calls.made) == [str(number) for number in range(7)]
+
+
+def test_a_server_without_workers_leaves_the_calls_to_others(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    calls.gate.set()
+    page = servers(works=False)
+    job = join(page)
+    wait_until(lambda: page.ahead(job) == 0 and page.count(Phase.QUEUED) == 1)
+    assert not calls.made
+    servers()
+    assert outcome(job) == RESULT
+
+
+def test_who_dies_after_the_mark_leaves_it_interrupted_and_nobody_calls_again(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    dies, page = servers(), servers(works=False)
+    job = join(page)
+    wait_until(lambda: calls.made)
+    wake = freeze(dies)
+    lives = servers()
+    assert outcome(job) == INTERRUPTED
+    assert job.news.lost == 1
+    again = lives.find("a")
+    assert again
+    # It was only asleep: what comes late after all takes the message's place.
+    calls.gate.set()
+    wake()
+    wait_until(lambda: found(page).news.outcome == RESULT)
+    assert found(page).news.lost == 0
+    assert calls.made == ["a"]
+
+
+def found(server: SharedJobs) -> Job:
+    job = server.find("a")
+    assert job
+    return job
+
+
+def test_who_dies_before_the_mark_leaves_it_to_others(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = threading.Event()
+    real = SharedJobs._work
+
+    async def die(self: SharedJobs, *about: Any) -> None:
+        if not at_work.is_set():
+            at_work.set()
+            await asyncio.sleep(3600)
+        await real(self, *about)
+
+    monkeypatch.setattr(SharedJobs, "_work", die)
+    calls.gate.set()
+    dies, page = servers(), servers(works=False)
+    job = join(page)
+    assert at_work.wait(5)
+    wake = freeze(dies)
+    servers()
+    assert outcome(job) == RESULT
+    assert calls.made == ["a"]
+    wake()
+
+
+def test_who_stops_hands_on_what_waits_and_waits_for_what_runs(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHUTDOWN_SECONDS", "10")
+    get_settings.cache_clear()
+    stops, page = servers(), servers(works=False)
+    jobs = [join(page, str(number)) for number in range(3)]
+    wait_until(lambda: calls.running == LANE.places)
+    stopping = threading.Thread(target=stops.stop)
+    stopping.start()
+    wait_until(lambda: stops._workers[0].cancelling())
+    calls.gate.set()
+    ended = [job for job in jobs if job.news.tries]
+    assert [outcome(job) for job in ended] == [RESULT] * 2
+    stopping.join(10)
+    assert not stopping.is_alive()
+    assert len(calls.made) == LANE.places
+    servers()
+    assert [outcome(job) for job in jobs] == [RESULT] * 3
+    assert sorted(calls.made) == ["0", "1", "2"]
+
+
+def test_what_does_not_end_before_its_server_does_was_interrupted(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    stops, page = servers(), servers(works=False)
+    job = join(page)
+    wait_until(lambda: calls.made)
+    stops.stop()
+    assert outcome(job) == INTERRUPTED
+    assert job.news.lost == 1
+    servers()
+    time.sleep(0.3)
+    assert calls.made == ["a"]
+
+
+def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(
+    servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey
+) -> None:
+    server = servers()
+    calls.gate.set()
+    assert outcome(join(server, "before")) == RESULT
+    shared_store.kill()
+    try:
+        assert outcome(join(server, "meanwhile")) == STORE_AWAY
+        assert not STORE_AWAY.billed
+        assert server.count(Phase.QUEUED) == 0
+        assert asyncio.run(server.check()) == "the store is away"
+    finally:
+        shared_store.start()
+    wait_until(lambda: not asyncio.run(server.check()))
+    # The page has said that it was not begun: it never is, though it can be asked for anew.
+    wait_until(lambda: shared_store.client().hget("review:job:meanwhile", "phase") == b"ended")
+    assert outcome(join(server, "after")) == RESULT
+    assert calls.made == ["before", "after"]
+
+
+@pytest.mark.parametrize("when", ["during the call", "at the answer"])
+def test_a_call_in_flight_brings_its_result_when_the_store_is_back(
+    servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey, when: str
+) -> None:
+    job = join(servers())
+    wait_until(lambda: calls.made)
+    calls.outcome = lambda: Text(blobs.put("owner", b"made meanwhile"))
+    shared_store.kill()
+    try:
+        if when == "at the answer":
+            calls.gate.set()
+            wait_until(lambda: not calls.running)
+    finally:
+        shared_store.start()
+    calls.gate.set()
+    made = outcome(job)
+    assert isinstance(made, Text)
+    assert SharedBlobs().get(made.name) == b"made meanwhile"
+    assert calls.made == ["a"]
+
+
+def test_a_store_that_does_not_answer_holds_nobody_up(
+    servers: Callable[..., SharedJobs],
+    calls: Calls,
+    shared_store: Valkey,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    connection.client.cache_clear()
+    server, table = servers(), SharedBlobs()
+    name = table.put("owner", b"a fox", thumbnail=b"f")
+    join(server)
+    wait_until(lambda: calls.made)
+    shared_store.pause()
+    try:
+        assert server.cancel("a").news.outcome == CANCELLED
+        began = time.monotonic()
+        for _ in range(100):
+            assert table.missing([name]) == set()
+            assert (table.get(name), table.get(name, "thumbnail")) == (b"a fox", b"f")
+            assert table.get("never seen") is None
+            assert table.has_room("owner", 10)
+        late = table.put("owner", b"put meanwhile")
+        assert time.monotonic() - began < 3
+        assert not calls.stopped.is_set()
+    finally:
+        shared_store.resume()
+    assert calls.stopped.wait(5)
+    wait_until(lambda: not asyncio.run(server.check()))
+    table.hold("owner", [name, late])
+    assert SharedBlobs().get(late) == b"put meanwhile"
+    # The log says it once, and once that it is over.
+    assert caplog.text.count("the store is away") == 1
+    assert caplog.text.count("the store is back") == 1
+
+
+def test_a_job_that_the_store_has_lost_is_not_waited_for(
+    servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey
+) -> None:
+    job = join(servers())
+    wait_until(lambda: calls.made)
+    shared_store.client().flushall()
+    assert outcome(job) == INTERRUPTED
+
+
+def test_an_order_that_its_asker_did_not_bring_into_the_line_is_brought_by_who_waits(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls.gate.set()
+    dies = servers()
+
+    async def die(*_: object) -> None:
+        raise redis.exceptions.ConnectionError
+
+    monkeypatch.setattr(dies, "_hand_on", die)
+    monkeypatch.setattr(dies, "_withdraw", die)
+    assert outcome(join(dies)) == STORE_AWAY
+    assert outcome(join(servers())) == RESULT
+
+
+def test_who_shares_no_secret_makes_no_call(
+    servers: Callable[..., SharedJobs],
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    shared_store: Valkey,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page = servers(works=False)
+    monkeypatch.setattr(signing, "_keys", [b"one secret"])
+    job = join(page)
+    wait_until(lambda: page.count(Phase.QUEUED))
+    stored = [
+        str(shared_store.client().hgetall(name))
+        for name in shared_store.client().keys("review:job:*")
+    ]
+    assert stored
+    assert not any("sk-typed" in value for value in stored)
+    monkeypatch.setattr(signing, "_keys", [b"another secret"])
+    servers()
+    made = outcome(job)
+    assert isinstance(made, Problem)
+    assert not made.billed
+    assert not calls.made
+    assert "sealed by another secret" in caplog.text
+
+
+def test_an_order_travels_whole_and_its_key_sealed() -> None:
+    codec.learn(Text)
+    text = write_order(ORDER)
+    assert ORDER.key not in text
+    assert read_order(text) == ORDER
+    keyless = Order("test", "a", ORDER.wish, "", "owner")
+    assert read_order(write_order(keyless)) == keyless
+    for nonsense in ("", "[]", '["Order", {}]', '["os.system", "ls"]', codec.write(CANCELLED)):
+        with pytest.raises(ValueError, match="no "):
+            read_order(nonsense)
+
+
+def test_only_what_is_known_travels() -> None:
+    with pytest.raises(TypeError, match="no object travels"):
+        codec.write(object())
+    assert codec.read(codec.write("a sentence")) == "a sentence"
+    with pytest.raises(ValueError, match="no snapshot"):
+        codec.read_snapshot(b'{"attempts": 7}')
+
+
+def test_a_setback_is_passed_on_and_tries_are_counted_by_whoever_makes_them(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    outcomes: list[object] = [Problem("busy", "Busy.", retry=True, billed=True), RESULT]
+
+    def answer() -> object:
+        one = outcomes.pop(0)
+        if isinstance(one, Problem):
+            raise FailedError(one)
+        return one
+
+    calls.outcome = answer
+    calls.gate.set()
+    one, two = servers(), servers()
+    job, other = join(one, tries=3), join(two, tries=3)
+    assert outcome(job) == outcome(other) == RESULT
+    assert (job.news.tries, job.news.lost, job.news.setback) == (2, 1, "busy")
+    assert calls.made == ["a", "a"]
+
+
+def test_cancelled_in_line_is_never_begun(servers: Callable[..., SharedJobs], calls: Calls) -> None:
+    one, two = servers(), servers()
+    running = [join(one, str(number)) for number in range(LANE.places)]
+    wait_until(lambda: calls.running == LANE.places)
+    job = join(one, "waits")
+    wait_until(lambda: two.find("waits"))
+    assert two.cancel("waits").news.outcome == NOT_BEGUN
+    assert outcome(job) == NOT_BEGUN
+    calls.gate.set()
+    assert [outcome(one) for one in running] == [RESULT] * LANE.places
+    assert "waits" not in calls.made
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("valkey://:secret@host:7/1", "redis://:secret@host:7/1"),
+        ("valkeys://host", "rediss://host"),
+        ("redis://host", "redis://host"),
+        ("rediss://host", "rediss://host"),
+    ],
+)
+def test_a_store_may_be_called_by_either_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, address: str
+) -> None:
+    monkeypatch.setenv("STORE_URL", url)
+    get_settings.cache_clear()
+    assert store_address() == address
+    assert "secret" not in repr(get_settings())
+
+
+def test_an_impossible_store_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STORE_URL", "http://:secret@host")
+    get_settings.cache_clear()
+    assert check_settings() == (
+        "STORE_URL should begin with one of redis, rediss, valkey, valkeys. "
+        "Change it and start again."
+    )
+
+
+def test_what_sharing_a_store_lacks_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert check_store(is_secret_set=False) == ""
+    monkeypatch.setenv("STORE_URL", "redis://host")
+    get_settings.cache_clear()
+    assert check_store(is_secret_set=True) == ""
+    assert "server.cookieSecret" in check_store(is_secret_set=False)
+    monkeypatch.setattr("utils.backends.find_spec", lambda _: None)
+    assert "requirements-shared.txt" in check_store(is_secret_set=True)

@@ -1,0 +1,254 @@
+"""The table of blobs in the store: the same as in one process, for all servers together.
+
+A server keeps what it has had in hand near it, and what the store could not take in yet. How much
+there may be in all is the store's own bound (`maxmemory`); a browser's share is the setting's.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+import redis
+from cachetools import TTLCache
+
+from utils.review.blobs import UNNAMED_SECONDS, NoRoomError
+from utils.settings import get_settings
+from utils.shared.connection import StoreAwayError, ask, client, key
+
+KEEP_SECONDS = 24 * 3600
+# In seconds: as long as a store that is away takes no picture from a page that shows it.
+NEAR_SECONDS = 3600
+
+# An owner's things stand in a sorted set, by when they came; those that it has named, in a set; and
+# each blob has the set of its owners. A blob is a hash: its data, its versions and its weight.
+_LIBRARY = """
+local gone = {}
+local function weight(name)
+  return tonumber(redis.call('HGET', 'review:blob:' .. name, '.weight') or 0)
+end
+local function drop(owner, name)
+  redis.call('ZREM', 'review:owned:' .. owner, name)
+  redis.call('SREM', 'review:named:' .. owner, name)
+  redis.call('SREM', 'review:owners:' .. name, owner)
+  if redis.call('SCARD', 'review:owners:' .. name) == 0 then
+    redis.call('DEL', 'review:blob:' .. name)
+    table.insert(gone, name)
+  end
+end
+local function own(owner, name, now, keep)
+  redis.call('ZADD', 'review:owned:' .. owner, 'NX', now, name)
+  redis.call('SADD', 'review:owners:' .. name, owner)
+  redis.call('EXPIRE', 'review:owners:' .. name, keep)
+  redis.call('EXPIRE', 'review:blob:' .. name, keep)
+end
+local function touch(owner, keep)
+  redis.call('EXPIRE', 'review:owned:' .. owner, keep)
+  redis.call('EXPIRE', 'review:named:' .. owner, keep)
+end
+local function weight_of(owner)
+  local total = 0
+  for _, name in ipairs(redis.call('ZRANGE', 'review:owned:' .. owner, 0, -1)) do
+    total = total + weight(name)
+  end
+  return total
+end
+"""
+
+# KEYS: the blob. ARGV: owner, name, now, seconds to keep, share, then fields and values.
+_PUT = (
+    _LIBRARY
+    + """
+local owner, name, now, keep, share = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local total = 0
+  for i = 6, #ARGV, 2 do
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    total = total + #ARGV[i + 1]
+  end
+  redis.call('HSET', KEYS[1], '.weight', total)
+end
+own(owner, name, now, keep)
+touch(owner, keep)
+while weight_of(owner) > share do
+  local oldest, oldest_named
+  for _, one in ipairs(redis.call('ZRANGE', 'review:owned:' .. owner, 0, -1)) do
+    if one ~= name then
+      oldest = oldest or one
+      if redis.call('SISMEMBER', 'review:named:' .. owner, one) == 1 then
+        oldest_named = oldest_named or one
+      end
+    end
+  end
+  drop(owner, oldest_named or oldest or name)
+end
+return gone
+"""
+)
+
+# ARGV: owner, now, seconds to keep, the time before which what is unnamed goes, then the names.
+_HOLD = (
+    _LIBRARY
+    + """
+local owner, now, keep, late = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local named = {}
+for i = 5, #ARGV do named[ARGV[i]] = true end
+for _, name in ipairs(redis.call('ZRANGE', 'review:owned:' .. owner, 0, -1)) do
+  local since = tonumber(redis.call('ZSCORE', 'review:owned:' .. owner, name))
+  if not named[name] and (
+    redis.call('SISMEMBER', 'review:named:' .. owner, name) == 1 or since < late
+  ) then
+    drop(owner, name)
+  end
+end
+for i = 5, #ARGV do
+  if redis.call('EXISTS', 'review:blob:' .. ARGV[i]) == 1 then
+    own(owner, ARGV[i], now, keep)
+    redis.call('SADD', 'review:named:' .. owner, ARGV[i])
+  end
+end
+touch(owner, keep)
+return gone
+"""
+)
+
+_WEIGH = _LIBRARY + "return weight_of(ARGV[1])"
+_FORGET = (
+    _LIBRARY
+    + """
+for _, name in ipairs(redis.call('ZRANGE', 'review:owned:' .. ARGV[1], 0, -1)) do
+  drop(ARGV[1], name)
+end
+return gone
+"""
+)
+
+
+class SharedBlobs:
+    """Bytes by the SHA-256 of themselves, in the store. The methods are those of `Blobs`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._near: TTLCache[tuple[str, str], bytes]
+        self._near = TTLCache(self.bound, NEAR_SECONDS, getsizeof=len)
+        self._unsent: dict[tuple[str, str], tuple[bytes, dict[str, bytes]]] = {}
+        self._put, self._hold, self._weigh, self._forget = (
+            client().register_script(text) for text in (_PUT, _HOLD, _WEIGH, _FORGET)
+        )
+
+    def put(self, owner: str, data: bytes, **versions: bytes) -> str:
+        """Keep `data` for `owner`, with smaller `versions` of it, and return its name.
+
+        Where the store is away it is kept here, and sent with `send`. Raises NoRoomError where it
+        is larger than all that an owner may have.
+        """
+        if len(data) > self.share:
+            raise NoRoomError
+        name = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            self._unsent[owner, name] = (data, versions)
+            self._bring_near(name, "", data)
+            for version, smaller in versions.items():
+                self._bring_near(name, version, smaller)
+        with suppress(StoreAwayError):
+            self.send()
+        return name
+
+    def send(self) -> None:
+        """Send what the store has not taken in yet. Raises StoreAwayError."""
+        for (owner, name), (data, versions) in list(self._unsent.items()):
+            fields = [part for pair in ({"": data} | versions).items() for part in pair]
+            told = [owner, name, time.time(), KEEP_SECONDS, self.share, *fields]
+            self._drop(ask(lambda _, name=name, told=told: self._put([key("blob", name)], told)))  # type: ignore[misc]
+            with self._lock:
+                self._unsent.pop((owner, name), None)
+
+    def has_room(self, owner: str, size: int) -> bool:
+        """Return whether `size` bytes more would push out nothing of the owner's."""
+        try:
+            return int(ask(lambda _: self._weigh([], [owner]))) + size <= self.share
+        except StoreAwayError:
+            return True
+
+    def get(self, name: str, version: str = "") -> bytes | None:
+        """Return the bytes of this name, or a smaller version of them; None if they are gone."""
+        with self._lock:
+            data = self._near.get((name, version))
+        if data is None:
+            data = self._fetch(name, version)
+            if data is None and version:
+                return self.get(name)
+            if data is not None:
+                with self._lock:
+                    self._bring_near(name, version, data)
+        return data
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Return which of these are gone; none of those of which nothing can be said."""
+        unsent = {name for _, name in list(self._unsent)}
+        far = [name for name in names if name not in unsent]
+        if not far:
+            return set()
+        try:
+            there = ask(lambda store: _exist(store.pipeline(transaction=False), far))
+        except StoreAwayError:
+            return set()
+        return {name for name, found in zip(far, there, strict=True) if not found}
+
+    def hold(self, owner: str, names: Iterable[str], *, waits: bool = False) -> None:
+        """Say which things `owner` uses: what it named once and does not any more goes.
+
+        So does what was never named, but not while the owner `waits` for something, or has put it
+        here just now. Raises StoreAwayError.
+        """
+        now = time.time()
+        late = 0.0 if waits else now - UNNAMED_SECONDS
+        self.send()
+        self._drop(ask(lambda _: self._hold([], [owner, now, KEEP_SECONDS, late, *names])))
+
+    def forget(self, owner: str) -> None:
+        """Drop all that `owner` has. Raises StoreAwayError."""
+        self._drop(ask(lambda _: self._forget([], [owner])))
+
+    @property
+    def weight(self) -> int:
+        """How many bytes are near."""
+        return int(self._near.currsize)
+
+    @property
+    def bound(self) -> int:
+        """How many bytes may be near."""
+        return get_settings().picture_memory * 1024 * 1024
+
+    @property
+    def share(self) -> int:
+        """How many bytes one owner may have."""
+        return self.bound // 4
+
+    def _drop(self, gone: Iterable[bytes]) -> None:
+        """Let go of what nobody has any more; other servers do within NEAR_SECONDS."""
+        names = {name.decode() for name in gone}
+        if names:
+            with self._lock:
+                for near in [near for near in self._near if near[0] in names]:
+                    del self._near[near]
+
+    def _fetch(self, name: str, version: str) -> bytes | None:
+        for (_, unsent), (data, versions) in list(self._unsent.items()):
+            if unsent == name:
+                return versions.get(version, data)
+        try:
+            return ask(lambda store: store.hget(key("blob", name), version))  # type: ignore[return-value]
+        except StoreAwayError:
+            return None
+
+    def _bring_near(self, name: str, version: str, data: bytes) -> None:
+        if len(data) <= self.bound:
+            self._near[name, version] = data
+
+
+def _exist(pipeline: redis.client.Pipeline, names: list[str]) -> list[int]:
+    for name in names:
+        pipeline.exists(key("blob", name))
+    return pipeline.execute()

@@ -1,0 +1,92 @@
+"""The connection to the store that all servers share, and what happens while it is away."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from utils.settings import store_address
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "review:"
+# In seconds. A page must not stand still for a store that does not answer.
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 3.0
+# In seconds, for which a store that is away is not asked again.
+PAUSE = 1.0
+
+Answer = TypeVar("Answer")
+_away = {"since": 0.0, "until": 0.0}
+
+
+class StoreAwayError(Exception):
+    """The store does not answer, or cannot take anything in now."""
+
+
+def ask(question: Callable[["redis.Redis"], Answer]) -> Answer:
+    """Return the store's answer. Raises StoreAwayError, at once where it was away just now."""
+    if time.monotonic() < _away["until"]:
+        raise StoreAwayError
+    try:
+        answer = question(client())
+    except RedisError as exc:
+        note_away(exc)
+        raise StoreAwayError from None
+    note_back()
+    return answer
+
+
+def note_away(exc: Exception) -> None:
+    """Take in that the store does not answer: the log says it once."""
+    if not _away["since"]:
+        _away["since"] = time.monotonic()
+        logger.error("the store is away: %s", type(exc).__name__)
+    _away["until"] = time.monotonic() + PAUSE
+
+
+def note_back() -> None:
+    """Take in that the store answers: the log says it once, where it was away."""
+    if _away["since"]:
+        seconds = time.monotonic() - _away["since"]
+        logger.warning("the store is back after %.0f seconds", seconds)
+    _away["since"] = _away["until"] = 0.0
+
+
+def is_away() -> bool:
+    """Return whether the store did not answer the last time that it was asked."""
+    return bool(_away["since"])
+
+
+@cache
+def client() -> "redis.Redis":
+    """Return the client of the threads."""
+    return redis.Redis.from_url(store_address(), **_options(Retry(NoBackoff(), 1)))
+
+
+def async_client() -> "redis.asyncio.Redis":
+    """Return a client for one event loop."""
+    from redis.asyncio.retry import Retry as AsyncRetry
+
+    return redis.asyncio.Redis.from_url(store_address(), **_options(AsyncRetry(NoBackoff(), 1)))
+
+
+def key(kind: str, name: str) -> str:
+    """Return the store's key for something of a kind."""
+    return f"{PREFIX}{kind}:{name}"
+
+
+def _options(retry: object) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "retry": retry,
+        "retry_on_error": [redis.exceptions.ConnectionError],
+        "health_check_interval": 10,
+    }

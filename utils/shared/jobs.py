@@ -1,0 +1,578 @@
+"""The jobs of all servers together: in the store's line, and carried out by whoever has a place.
+
+docket holds the line: it hands out each try of a job, bounds how many run at once, and hands a dead
+worker's tries on. That is at least once; the mark that is set just before a call makes it at most
+once: where a try is handed out again whose call was begun, nobody calls again.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from cachetools import TTLCache
+from docket import ConcurrencyLimit, Docket, Worker
+from redis.exceptions import RedisError
+
+from utils.jobs import pace
+from utils.jobs.outcomes import (
+    CANCELLED,
+    INTERRUPTED,
+    NOT_BEGUN,
+    STORE_AWAY,
+    UNKNOWN,
+    FailedError,
+    Problem,
+)
+from utils.jobs.table import KEEP_SECONDS as KEEP_ENDED_SECONDS
+from utils.jobs.table import KEEP_UNDELIVERED, Call, Job, Jobs, Lane, News, Phase
+from utils.review.blobs import blobs
+from utils.review.records import Order
+from utils.settings import get_settings, store_address
+from utils.shared import codec, scripts
+from utils.shared.blobs import SharedBlobs
+from utils.shared.connection import (
+    ANSWER_SECONDS,
+    PAUSE,
+    StoreAwayError,
+    ask,
+    async_client,
+    client,
+    key,
+    note_away,
+    note_back,
+)
+from utils.shared.orders import read_order, write_order
+
+logger = logging.getLogger(__name__)
+
+# In seconds: how often a job is looked at though no bell has rung, by who waits and by who works.
+LOOK, SIGN = 1.0, 0.5
+
+Answer = TypeVar("Answer")
+Work = TypeVar("Work")
+Make = Callable[[Order], Call]
+Fields = Mapping[bytes, bytes]
+
+
+class SharedJobs:
+    """The table of jobs, in the store. The methods are those of `Jobs`.
+
+    What is asked for without an order is done here, and by nobody else.
+    """
+
+    def __init__(self) -> None:
+        self._local = Jobs()
+        self._lock = threading.Lock()
+        self._mirrors: TTLCache[str, Job] = TTLCache(KEEP_UNDELIVERED, KEEP_ENDED_SECONDS)
+        self._places: dict[str, int] = {}
+        self._make: Make
+        # The types of redis serve texts and bytes, threads and loops at once: too much for mypy.
+        self._store: Any = None
+        self._docket: Docket
+        self._ready = asyncio.Event()
+        self._bells: dict[str, set[asyncio.Event]] = {}
+        self._running: dict[str, asyncio.Task[object]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):x}"
+        self._cancel_now = client().register_script(scripts.CANCEL)
+
+    def serve(
+        self, make: Make, lanes: Sequence[Lane], records: Sequence[type], *, works: bool
+    ) -> None:
+        """Take part in what all servers do; `make` returns the call that an order is for.
+
+        `records` are what a result is, and what else of the engine's travels; `works` says whether
+        calls are made here too, and not only asked for.
+        """
+        codec.learn(*records)
+        self._make = make
+        self.submit(self._take_part(lanes, works=works))
+
+    def join(
+        self,
+        job_id: str,
+        call: Call,
+        *,
+        order: Order | None = None,
+        lane: Lane | None = None,
+        kind: Hashable = None,
+        tries: int = 1,
+        wait: float = 0.0,
+    ) -> Job:
+        """Return the job of this id; ask for it if nobody has. See `Jobs.join`."""
+        if order is None or lane is None:
+            return self._local.join(job_id, call, lane=lane, kind=kind, tries=tries, wait=wait)
+        with self._lock:
+            job = self._mirrors.get(job_id)
+            if job is None:
+                job = self._mirrors[job_id] = Job(job_id, kind, lane, tries)
+                self.submit(self._ask_for(job, order, lane, tries, wait))
+            job.kind = kind
+            return job
+
+    def find(self, job_id: str) -> Job | None:
+        """Return the job of this id, if it runs or ended not too long ago."""
+        if job := self._local.find(job_id):
+            return job
+        with self._lock:
+            job = self._mirrors.get(job_id)
+        if job and job.news.outcome != INTERRUPTED:
+            return job
+        try:
+            fields: Any = ask(lambda store: store.hgetall(key("job", job_id)))
+        except StoreAwayError:
+            fields = None
+        if fields == {}:
+            return None
+        with self._lock:
+            found = self._mirrors[job_id] = Job(job_id)
+        if fields:
+            found.started = time.monotonic() - (time.time() - float(fields[b"asked"]))
+            found.lane = Lane(fields[b"lane"].decode(), 0)
+            found.tell(_news(fields))
+        if found.news.phase is not Phase.ENDED:
+            self.submit(self._follow(found))
+        return found
+
+    def ahead(self, job: Job) -> int:
+        """Return how many jobs wait in line before `job`."""
+        line = _line(job.lane.name if job.lane else "")
+
+        def count(store: Any) -> int:
+            since = store.zscore(line, job.id)
+            return 0 if since is None else int(store.zcount(line, "-inf", f"({since!r}"))
+
+        try:
+            return ask(count)
+        except StoreAwayError:
+            return 0
+
+    def count(self, phase: Phase) -> int:
+        """Return how many jobs are in this phase now: WORKING here, all others everywhere."""
+        if phase is Phase.WORKING:
+            return len(self._running)
+        try:
+            lines = [_line(lane) for lane in self._places]
+            return sum(ask(lambda store: [store.zcard(line) for line in lines]))
+        except StoreAwayError:
+            return 0
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop a job wherever it runs, and return it, ended. See `Jobs.cancel`."""
+        if self._local.find(job_id):
+            return self._local.cancel(job_id)
+        with self._lock:
+            job = self._mirrors.setdefault(job_id, Job(job_id))
+        lane = job.lane.name if job.lane else ""
+        told = _cancellation(job_id)
+        try:
+            outcome, lost, tries = ask(lambda _: self._cancel_now(_keys(job_id, lane), told))
+        except StoreAwayError:
+            begun = job.news.tries > 0
+            self._end(job, CANCELLED if begun else NOT_BEGUN, job.news.lost + begun, begun)
+            self.submit(self._withdraw(job_id, lane))
+        else:
+            self._end(job, codec.read(outcome), int(lost), int(tries))
+        return job
+
+    def deliver(self, job_id: str) -> None:
+        """Note that a page has taken in how the job ended."""
+        self._local.deliver(job_id)
+
+    def submit(self, work: Coroutine[object, object, Work]) -> Future[Work]:
+        """Run `work` on the loop of the jobs, outside every lane."""
+        return self._local.submit(work)
+
+    async def check(self) -> str:
+        """Return why no job would be done now, '' where one would."""
+        if sentence := await self._local.check():
+            return sentence
+        try:
+            await asyncio.to_thread(ask, lambda store: store.ping())
+        except StoreAwayError:
+            return "the store is away"
+        return ""
+
+    def stop(self, within: float = 1.0) -> None:
+        """Wait for the calls in flight as long as the server is set to, and end the loop.
+
+        What was not begun is done by others; what does not end in time was interrupted.
+        """
+        seconds = get_settings().shutdown_seconds
+        if self._store:
+            with suppress(TimeoutError):
+                self.submit(self._leave(seconds)).result(seconds + 2 * SIGN + within)
+            self._store = None
+        self._local.stop(within)
+
+    async def _take_part(self, lanes: Sequence[Lane], *, works: bool) -> None:
+        # It would tell each trouble of the store in twenty lines; ours are enough.
+        logging.getLogger("docket").setLevel(logging.CRITICAL)
+        self._store = async_client()
+        self._tasks.append(asyncio.create_task(self._hear_bells()))
+        lease = timedelta(seconds=get_settings().lease_seconds)
+        docket = Docket(name="review:docket", url=store_address())
+        self._places = {lane.name: lane.places for lane in lanes}
+        for lane in lanes:
+            docket.register(self._worker_of(lane), [lane.name])
+        await self._until_back(docket.__aenter__)
+        self._docket = docket
+        self._ready.set()
+        for number in range(sum(self._places.values()) if works else 0):
+            # One for each place: a worker that has lost the store first ends what it is at.
+            worker = Worker(
+                docket,
+                f"{self._name}-{number}",
+                concurrency=1,
+                redelivery_timeout=lease,
+                reconnection_delay=timedelta(seconds=PAUSE),
+            )
+            self._workers.append(asyncio.create_task(_run(worker)))
+
+    def _worker_of(self, lane: Lane) -> Callable[..., Awaitable[None]]:
+        limit = ConcurrencyLimit(max_concurrent=lane.places)
+
+        async def work(job_id: str, number: int, _: ConcurrencyLimit = limit) -> None:
+            await self._work(lane.name, job_id, number)
+
+        return work
+
+    async def _ask_for(self, job: Job, order: Order, lane: Lane, tries: int, wait: float) -> None:
+        """Put a job into the line, unless it is there, and follow it."""
+        now = time.time()
+        fields = {
+            "order": write_order(order),
+            "lane": lane.name,
+            "asked": now,
+            "wait": wait,
+            "max_tries": tries,
+            "phase": Phase.QUEUED.value,
+            "since": now,
+        }
+        told = [job.id, now, scripts.KEEP_SECONDS, *_flat(fields)]
+        try:
+            await asyncio.wait_for(self._ready.wait(), ANSWER_SECONDS)
+            new = await self._script(scripts.CREATE, _keys(job.id, lane.name), told)
+            if new:
+                await self._hand_on(lane.name, job.id, 1)
+        except (RedisError, TimeoutError) as exc:
+            note_away(exc)
+            self._end(job, STORE_AWAY, 0, 0)
+            with self._lock:
+                self._mirrors.pop(job.id, None)
+            # It may be there all the same: what is said not to begin must not.
+            await self._withdraw(job.id, lane.name)
+            return
+        await self._follow(job)
+
+    async def _hand_on(self, lane: str, job_id: str, number: int, when: float = 0.0) -> None:
+        """Let docket hand out a try of a job, once; `when` it is time, in seconds since 1970."""
+        at = datetime.fromtimestamp(when, UTC) if when else None
+        await self._docket.add(lane, at, f"{job_id}:{number}")(job_id, number)
+
+    async def _follow(self, job: Job) -> None:
+        """Keep a page's own copy of a job up to date until it ends."""
+        bell = asyncio.Event()
+        self._bells.setdefault(job.id, set()).add(bell)
+        try:
+            while job.news.phase is not Phase.ENDED:
+                bell.clear()
+                try:
+                    await self._look(job)
+                    note_back()
+                except RedisError as exc:
+                    note_away(exc)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(bell.wait(), LOOK)
+        finally:
+            self._silence(job.id, bell)
+
+    async def _look(self, job: Job) -> None:
+        fields: Fields = await self._store.hgetall(key("job", job.id))
+        if not fields:
+            # The store has lost it, and with it whether it was begun.
+            self._end(job, INTERRUPTED, 1, 1)
+            return
+        if fields[b"phase"] == b"queued":
+            # Whoever asked for it may have died before it was in docket's line.
+            await self._hand_on(fields[b"lane"].decode(), job.id, 1)
+        news = _news(fields)
+        if news.phase is Phase.ENDED and b"seconds" in fields:
+            pace.note(job.kind, float(fields[b"seconds"]))
+        job.tell(news)
+
+    async def _work(self, lane: str, job_id: str, number: int) -> None:
+        """Do one try of a job, if its call was never begun."""
+        keys, lease = _keys(job_id, lane), get_settings().lease_seconds
+        who = f"{self._name}-{random.getrandbits(32):x}"
+
+        # As often as it takes, because the answer may be lost though the mark is set.
+        told = [number, who, lease, codec.write(INTERRUPTED)]
+        state: bytes = await self._until_back(
+            lambda: self._script(scripts.BEGIN, keys, [job_id, time.time(), *told])
+        )
+        if state == b"go":
+            await self._call(lane, job_id, number)
+        elif state == b"over":
+            await self._until_back(lambda: self._hand_on(lane, job_id, number + 1))
+        elif state == b"alive":
+            # Its worker has lost sight of docket, but not of the call.
+            later = datetime.now(UTC) + timedelta(seconds=lease / 4)
+            again = self._docket.add(lane, later, f"{job_id}:{number}:{who}")
+            await self._until_back(lambda: again(job_id, number))
+        elif state == b"interrupted":
+            logger.warning("request=%s was interrupted, and may have been billed", job_id)
+
+    async def _call(self, lane: str, job_id: str, number: int) -> None:
+        keys = _keys(job_id, lane)
+        fields: Fields = await self._until_back(lambda: self._store.hgetall(keys[0]))
+        sign = _Sign()
+        try:
+            call = self._make(read_order(fields[b"order"]))
+        except (ValueError, KeyError) as exc:
+            logger.error("request=%s cannot be read: %s", job_id, exc)
+            await self._finish(keys, job_id, replace(UNKNOWN, billed=False), 0)
+            return
+        began = time.monotonic()
+        running = asyncio.ensure_future(_outcome(job_id, call, sign.tell))
+        self._running[job_id] = running
+        signs = asyncio.create_task(self._give_signs(keys, job_id, number, running, sign))
+        try:
+            outcome = await running
+        except asyncio.CancelledError:
+            if not sign.stopped:
+                # This server stops, and will not wait any longer.
+                await self._finish(keys, job_id, INTERRUPTED, 1)
+            return
+        finally:
+            self._running.pop(job_id, None)
+        try:
+            await self._settle(keys, lane, number, fields, outcome, time.monotonic() - began)
+        finally:
+            signs.cancel()
+
+    async def _settle(
+        self,
+        keys: Sequence[str],
+        lane: str,
+        number: int,
+        fields: Fields,
+        outcome: object,
+        seconds: float,
+    ) -> None:
+        """Write how a try has ended, however long the store is away."""
+        job_id = keys[0].removeprefix(key("job", ""))
+        lost = int(isinstance(outcome, Problem) and outcome.billed)
+        again = isinstance(outcome, Problem) and outcome.retry
+        if not again or number >= int(fields[b"max_tries"]):
+            await self._finish(keys, job_id, outcome, lost, seconds)
+            return
+        assert isinstance(outcome, Problem)
+        pause = outcome.retry_after
+        if pause is None:
+            pause = float(fields[b"wait"]) * 2 ** (number - 1) * random.uniform(0.75, 1.25)
+        resume_at = time.time() + pause
+        told = [job_id, time.time(), number, lost, resume_at, "setback", outcome.kind]
+        if await self._until_back(lambda: self._script(scripts.PAUSE, keys, told)):
+            await self._until_back(lambda: self._hand_on(lane, job_id, number + 1, resume_at))
+
+    async def _finish(
+        self, keys: Sequence[str], job_id: str, outcome: object, lost: int, seconds: float = 0.0
+    ) -> None:
+        kind = outcome.kind if isinstance(outcome, Problem) else "result"
+        told = [job_id, time.time(), codec.write(outcome), kind, lost, scripts.KEEP_SECONDS]
+
+        async def end() -> None:
+            # The result first: who hears of the end looks for it.
+            await asyncio.to_thread(cast("SharedBlobs", blobs).send)
+            if kind == "result":
+                await self._store.hset(keys[0], "seconds", seconds)
+            await self._script(scripts.END, keys, told)
+
+        await self._until_back(end)
+
+    async def _give_signs(
+        self,
+        keys: Sequence[str],
+        job_id: str,
+        number: int,
+        running: "asyncio.Task[object]",
+        sign: "_Sign",
+    ) -> None:
+        """Tell the store what comes of a call, and that somebody is at it, until it is to stop."""
+        self._bells.setdefault(job_id, set()).add(sign.bell)
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(sign.bell.wait(), SIGN)
+                sign.bell.clear()
+                partial, sign.partial = sign.partial, None
+                told: list[object] = [time.time(), number]
+                if partial is not None:
+                    told += ["partial", codec.write(partial), "drafts", sign.drafts]
+                with suppress(RedisError):
+                    if await self._script(scripts.GO_ON, keys, told) == b"stop":
+                        sign.stopped = True
+                        running.cancel()
+                        return
+        finally:
+            self._silence(job_id, sign.bell)
+
+    async def _withdraw(self, job_id: str, lane: str) -> None:
+        """Cancel what the store could not be told to, as soon as it is back."""
+        told = _cancellation(job_id)
+        await self._until_back(lambda: self._script(scripts.CANCEL, _keys(job_id, lane), told))
+
+    async def _leave(self, seconds: float) -> None:
+        """Take nothing new, and wait for what is at hand."""
+        for worker in self._workers:
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=seconds)
+        for call in list(self._running.values()):
+            call.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=2 * SIGN)
+        for task in self._tasks:
+            task.cancel()
+        if self._ready.is_set():
+            await self._docket.__aexit__(None, None, None)
+        await self._store.aclose()
+
+    async def _hear_bells(self) -> None:
+        """Wake whoever waits for news of a job; without it they look once a second."""
+        while True:
+            with suppress(RedisError):
+                async with self._store.pubsub() as heard:
+                    await heard.psubscribe(key("news", "*"))
+                    while True:
+                        message = await heard.get_message(True, timeout=LOOK)
+                        if message:
+                            name = message["channel"].decode().removeprefix(key("news", ""))
+                            for bell in self._bells.get(name, ()):
+                                bell.set()
+            await asyncio.sleep(PAUSE)
+
+    async def _until_back(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the store's answer, as soon as it gives one."""
+        while True:
+            try:
+                answer = await question()
+            except (RedisError, StoreAwayError) as exc:
+                note_away(exc)
+                await asyncio.sleep(SIGN)
+            else:
+                note_back()
+                return answer
+
+    async def _script(self, text: str, keys: Sequence[str], told: Sequence[object]) -> Any:
+        return await self._store.register_script(text)(keys, told)
+
+    def _silence(self, job_id: str, bell: asyncio.Event) -> None:
+        bells = self._bells.get(job_id, set())
+        bells.discard(bell)
+        if not bells:
+            self._bells.pop(job_id, None)
+
+    def _end(self, job: Job, outcome: object, lost: int, tries: int) -> None:
+        job.tell(
+            replace(
+                job.news,
+                phase=Phase.ENDED,
+                since=time.monotonic(),
+                lost=lost,
+                tries=tries,
+                partial=None,
+                outcome=outcome,
+            )
+        )
+
+
+@dataclass
+class _Sign:
+    """What a call has to tell, until it is told."""
+
+    partial: object = None
+    drafts: int = 0
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.bell = asyncio.Event()
+
+    def tell(self, partial: object) -> None:
+        self.partial, self.drafts = partial, self.drafts + 1
+        self.bell.set()
+
+
+async def _outcome(job_id: str, call: Call, tell: Callable[[object], None]) -> object:
+    try:
+        return await call(tell)
+    except FailedError as exc:
+        return exc.problem
+    except Exception as exc:
+        # Where, but not what it said: an exception's text may hold a prompt or a key.
+        where = "".join(traceback.format_tb(exc.__traceback__))
+        logger.error("request=%s unexpected %s\n%s", job_id, type(exc).__name__, where)
+        return UNKNOWN
+
+
+async def _run(worker: Worker) -> None:
+    async with worker:
+        await worker.run_forever()
+
+
+def _news(fields: Fields) -> News:
+    """Return what is known of a job by its hash."""
+
+    def number(name: str) -> float:
+        return float(fields.get(name.encode(), 0))
+
+    def record(name: str) -> object:
+        text = fields.get(name.encode())
+        return codec.read(text) if text else None
+
+    shift = time.monotonic() - time.time()
+    phase = Phase(fields[b"phase"].decode())
+    if phase is Phase.PAUSED and number("resume_at") <= time.time():
+        phase = Phase.QUEUED
+    return News(
+        phase,
+        number("since") + shift,
+        int(number("tries")),
+        int(number("max_tries")),
+        int(number("lost")),
+        fields.get(b"setback", b"").decode(),
+        record("partial"),
+        int(number("drafts")),
+        number("resume_at") + shift,
+        record("outcome"),
+    )
+
+
+def _cancellation(job_id: str) -> list[Any]:
+    outcomes = [codec.write(CANCELLED), codec.write(NOT_BEGUN)]
+    return [job_id, time.time(), scripts.KEEP_SECONDS, *outcomes]
+
+
+def _keys(job_id: str, lane: str) -> list[str]:
+    return [key("job", job_id), key("news", job_id), _line(lane)]
+
+
+def _line(lane: str) -> str:
+    return key("line", lane)
+
+
+def _flat(fields: Mapping[str, object]) -> list[object]:
+    return [part for pair in fields.items() for part in pair]

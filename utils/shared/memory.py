@@ -1,0 +1,75 @@
+"""What all servers together remember of each browser: snapshots in the store, as JSON."""
+
+import logging
+import time
+
+from cachetools import TTLCache
+from redis import Redis, WatchError
+
+from utils.review.memory import KEEP_BROWSERS, KEEP_SECONDS, Snapshot, hold, merge
+from utils.review.moves import snapshot
+from utils.review.store import Store
+from utils.shared import codec
+from utils.shared.connection import StoreAwayError, ask, key
+
+logger = logging.getLogger(__name__)
+
+# In seconds: how often what only lies open is kept from being forgotten.
+TOUCH_SECONDS = 600
+
+
+class SharedMemory:
+    """Snapshots of shared stores by owner. The methods are those of `BrowserMemory`."""
+
+    def __init__(self) -> None:
+        self._touched: TTLCache[str, bool] = TTLCache(KEEP_BROWSERS, TOUCH_SECONDS, time.monotonic)
+
+    def remember(self, shared: Store) -> None:
+        """Merge what has changed in `shared` since the last time into what is remembered.
+
+        Where the store is away the next turn does it.
+        """
+        owner, base, mine = shared["owner"], shared["remembered"], snapshot(shared)
+        if mine == base and owner in self._touched:
+            return
+        try:
+            merged = ask(lambda store: _merge_into(store, key("browser", owner), base, mine))
+            hold(owner, merged)
+        except StoreAwayError:
+            return
+        self._touched[owner] = True
+        shared["remembered"] = mine
+
+    def recall(self, owner: str) -> Snapshot:
+        """Return what is remembered of `owner`; {} if nothing is, or the store is away."""
+        try:
+            return _read(ask(lambda store: store.get(key("browser", owner))))
+        except StoreAwayError:
+            return {}
+
+
+def _merge_into(store: Redis, name: str, base: Snapshot, mine: Snapshot) -> Snapshot:
+    """Write what `mine` adds, however many servers do so at once; return what is there now."""
+    with store.pipeline() as transaction:
+        while True:
+            transaction.watch(name)  # type: ignore[no-untyped-call]
+            theirs = _read(transaction.get(name))
+            merged = mine if theirs == base else merge(theirs or base, base, mine)
+            transaction.multi()
+            transaction.set(name, codec.write_snapshot(merged), ex=KEEP_SECONDS)
+            try:
+                transaction.execute()
+            except WatchError:
+                continue
+            return merged
+
+
+def _read(text: object) -> Snapshot:
+    if not isinstance(text, bytes):
+        return {}
+    try:
+        return codec.read_snapshot(text)
+    except ValueError as exc:
+        # Of another version of this app: who has it begins anew.
+        logger.warning("what was remembered cannot be read: %s", exc)
+        return {}

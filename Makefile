@@ -60,7 +60,7 @@ $(VENV)/run.ready: requirements.txt
 	$(BIN)/pip install --quiet -r requirements.txt
 	touch $@
 
-$(VENV)/test.ready: $(VENV)/run.ready requirements-dev.txt tests/browser.py
+$(VENV)/test.ready: $(VENV)/run.ready requirements-dev.txt requirements-shared.txt tests/browser.py
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	$(BIN)/python -m tests.browser
 	touch $@
@@ -78,4 +78,16 @@ $(SERVERS)/ready: tests/servers/requirements.txt tests/servers/package.json $(VE
 	$(SERVERS)/bin/pip install --quiet -r tests/servers/requirements.txt
 	cp tests/servers/package.json $(SERVERS)
 	$(SERVERS)/bin/npm install --prefix $(SERVERS) --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+.PHONY: test-cluster bench-cluster
+
+test-cluster: $(VENV)/cluster.ready  ## Set up a real proxy, and test several servers that share a real store
+	$(BIN)/python -m pytest --numprocesses auto --maxschedchunk 1 tests/cluster
+
+bench-cluster: $(VENV)/cluster.ready  ## Measure one, two and three servers side by side, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench.cluster
+
+$(VENV)/cluster.ready: $(VENV)/test.ready tests/cluster/caddy.py
+	$(BIN)/python -m tests.cluster.caddy
 	touch $@

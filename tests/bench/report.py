@@ -70,14 +70,16 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(rows: Sequence[Row], browser: str) -> str:
     """Return the part of the document that the command writes."""
     head = ["| what | the app | against | result | at most | |", "| --- " * 6 + "|"]
-    return "\n".join([_machine(browser), "", *head, *[row.in_markdown() for row in rows]])
+    return "\n".join(
+        [f"{machine()[:-1]}, Chromium {browser}.", "", *head, *[row.in_markdown() for row in rows]]
+    )
 
 
-def write(path: Path, made: str) -> None:
+def write(path: Path, made: str, begin: str = BEGIN, end: str = END) -> None:
     """Put `made` between the marks of a document, and leave the rest of it as it is."""
     text = path.read_text()
-    assert BEGIN in text, f"{path} does not say where the table goes"
-    between = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
+    assert begin in text, f"{path} does not say where the table goes"
+    between = re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
     path.write_text(between.sub(lambda _: f"\n\n{made}\n\n", text))
 
 
@@ -85,11 +87,12 @@ def _with_unit(value: float, unit: str) -> str:
     return f"{value:.2f}x" if unit == "x" else f"{value:.3g} {unit}"
 
 
-def _machine(browser: str) -> str:
+def machine() -> str:
+    """Return a sentence that says when and on what was measured."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return (
         f"Measured on {date.today().isoformat()}: {os.cpu_count()} cores "
         f"({model[1] if model else platform.machine()}), {platform.system()}, "
         f"Python {platform.python_version()}, Streamlit {version('streamlit')}, "
-        f"openai {version('openai')}, Chromium {browser}."
+        f"openai {version('openai')}."
     )

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,25 +84,32 @@ async def bytes_of_memory(
         return after / pictures, (memory_bytes(app.process.pid) - before) / pictures
 
 
-async def lags(app: RunningApp, server: BenchServer, name: str, sessions: int) -> list[float]:
+async def lags(
+    app: RunningApp, server: BenchServer, name: str, sessions: int, cookies: Sequence[str] = ()
+) -> list[float]:
     """Have so many sessions click within a second; return how many seconds their pages lag.
 
     They count from when the server begins to send the finished picture until the session has the
-    decision and the picture's own bytes; who does not get them in time is left out.
+    decision and the picture's own bytes; who does not get them in time is left out. `cookies` are
+    those of their browsers, if each has one.
     """
+    cookies = cookies or [""] * sessions
 
     async def see_own_picture(session: Session, client: httpx2.AsyncClient, number: int) -> float:
         prompt = f"{name} {number}"
         await asyncio.sleep(number / sessions)
         await session.generate(prompt)
         await session.wait_for(lambda one: one.has_button("Approve"))
-        seen = await client.get(session.picture_address())
+        headers = {"Cookie": cookies[number]} if cookies[number] else {}
+        seen = await client.get(session.picture_address(), headers=headers)
         done = time.monotonic()
         return done if seen.content == picture_bytes(prompt) else math.inf
 
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(httpx2.AsyncClient())
-        opened = [await stack.enter_async_context(Session(app.address)) for _ in range(sessions)]
+        opened = [
+            await stack.enter_async_context(Session(app.address, cookie)) for cookie in cookies
+        ]
         for session in opened:
             await session.wait_for(lambda one: one.runs_finished > 0)
         waits = [

@@ -294,7 +294,7 @@ def test_more_jobs_than_places_wait_in_line_and_know_their_place(jobs: Jobs) -> 
     wait_until(lambda: [jobs.ahead(line[2]), jobs.ahead(line[4])] == [0, 1])
     gates[0].set()
     wait_for(line[2], Phase.WORKING)
-    assert [engine.calls for engine in engines] == [1, 1, 1, 0, 0]
+    wait_until(lambda: [engine.calls for engine in engines] == [1, 1, 1, 0, 0])
     for gate in gates:
         gate.set()
     assert outcome(line[4]) == RESULT

@@ -345,6 +345,7 @@ def test_a_store_that_does_not_answer_holds_nobody_up(
             assert (table.get(name), table.get(name, "thumbnail")) == (b"a fox", b"f")
             assert table.get("never seen") is None
             assert table.has_room("owner", 10)
+        assert not table.has_room("owner", table.share + 1)
         late = table.put("owner", b"put meanwhile")
         assert time.monotonic() - began < 3
         assert not calls.stopped.is_set()

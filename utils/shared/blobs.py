@@ -169,7 +169,11 @@ class SharedBlobs:
         try:
             return int(ask(lambda _: self._weigh([], [owner]))) + size <= self.share
         except StoreAwayError:
-            return True
+            # What waits for the store is in memory here.
+            waiting = [
+                len(data) for (whose, _), (data, _) in list(self._unsent.items()) if whose == owner
+            ]
+            return sum(waiting) + size <= self.share
 
     def get(self, name: str, version: str = "") -> bytes | None:
         """Return the bytes of this name, or a smaller version of them; None if they are gone."""

@@ -148,7 +148,7 @@ class SharedJobs:
 
     def ahead(self, job: Job) -> int:
         """Return how many jobs wait in line before `job`."""
-        line = _line(job.lane.name if job.lane else "")
+        line = _line(_name(job))
 
         def count(store: Any) -> int:
             since = store.zscore(line, job.id)
@@ -175,7 +175,7 @@ class SharedJobs:
             return self._local.cancel(job_id)
         with self._lock:
             job = self._mirrors.setdefault(job_id, Job(job_id))
-        lane = job.lane.name if job.lane else ""
+        lane = _name(job)
         told = _cancellation(job_id)
         try:
             outcome, lost, tries = ask(lambda _: self._cancel_now(_keys(job_id, lane), told))
@@ -286,14 +286,22 @@ class SharedJobs:
         """Keep a page's own copy of a job up to date until it ends."""
         bell = asyncio.Event()
         self._bells.setdefault(job.id, set()).add(bell)
+        away_at = -ANSWER_SECONDS
         try:
             while job.news.phase is not Phase.ENDED:
                 bell.clear()
                 try:
                     await self._look(job)
                     note_back()
+                    # Whoever works has had the time to give a sign since.
+                    if (
+                        job.news.phase is Phase.WORKING
+                        and time.monotonic() - away_at > ANSWER_SECONDS
+                    ):
+                        await self._begin(_name(job), job.id, job.news.tries, "nobody")
                 except RedisError as exc:
                     note_away(exc)
+                    away_at = time.monotonic()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(bell.wait(), LOOK)
         finally:
@@ -315,25 +323,30 @@ class SharedJobs:
 
     async def _work(self, lane: str, job_id: str, number: int) -> None:
         """Do one try of a job, if its call was never begun."""
-        keys, lease = _keys(job_id, lane), get_settings().lease_seconds
         who = f"{self._name}-{random.getrandbits(32):x}"
-
         # As often as it takes, because the answer may be lost though the mark is set.
-        told = [number, who, lease, codec.write(INTERRUPTED)]
-        state: bytes = await self._until_back(
-            lambda: self._script(scripts.BEGIN, keys, [job_id, time.time(), *told])
-        )
+        state = await self._until_back(lambda: self._begin(lane, job_id, number, who))
         if state == b"go":
             await self._call(lane, job_id, number)
         elif state == b"over":
             await self._until_back(lambda: self._hand_on(lane, job_id, number + 1))
         elif state == b"alive":
             # Its worker has lost sight of docket, but not of the call.
-            later = datetime.now(UTC) + timedelta(seconds=lease / 4)
+            later = datetime.now(UTC) + timedelta(seconds=get_settings().lease_seconds / 4)
             again = self._docket.add(lane, later, f"{job_id}:{number}:{who}")
             await self._until_back(lambda: again(job_id, number))
-        elif state == b"interrupted":
+
+    async def _begin(self, lane: str, job_id: str, number: int, who: str) -> bytes:
+        """Set the mark of a try's call, if it has none, and return what is to be done.
+
+        Where it has one, and nobody has given a sign for a lease, the job is interrupted by this.
+        """
+        told = [job_id, time.time(), number, who, get_settings().lease_seconds]
+        told.append(codec.write(INTERRUPTED))
+        state: bytes = await self._script(scripts.BEGIN, _keys(job_id, lane), told)
+        if state == b"interrupted":
             logger.warning("request=%s was interrupted, and may have been billed", job_id)
+        return state
 
     async def _call(self, lane: str, job_id: str, number: int) -> None:
         keys = _keys(job_id, lane)
@@ -419,7 +432,7 @@ class SharedJobs:
                     await asyncio.wait_for(sign.bell.wait(), SIGN)
                 sign.bell.clear()
                 partial, sign.partial = sign.partial, None
-                told: list[object] = [time.time(), number]
+                told: list[object] = [number]
                 if partial is not None:
                     told += ["partial", codec.write(partial), "drafts", sign.drafts]
                 with suppress(RedisError):
@@ -470,8 +483,11 @@ class SharedJobs:
         while True:
             try:
                 answer = await question()
-            except (RedisError, StoreAwayError) as exc:
+            except RedisError as exc:
                 note_away(exc)
+                await asyncio.sleep(SIGN)
+            except StoreAwayError:
+                # Noted by who has asked: once more would keep anybody from asking again.
                 await asyncio.sleep(SIGN)
             else:
                 note_back()
@@ -559,6 +575,10 @@ def _news(fields: Fields) -> News:
         number("resume_at") + shift,
         record("outcome"),
     )
+
+
+def _name(job: Job) -> str:
+    return job.lane.name if job.lane else ""
 
 
 def _cancellation(job_id: str) -> list[Any]:

@@ -1,7 +1,8 @@
 """What happens to a job in the store, each in one step that nobody can come between.
 
 A job is one hash. `begun` is the number of the last try whose call was begun, set just before the
-call; `over` the number of the last one that has ended. Times are seconds since 1970.
+call; `over` the number of the last one that has ended, and `alive` when its worker gave a sign, by
+the store's own clock. All other times are those of who tells, in seconds since 1970.
 """
 
 # In seconds: longer than a result is kept, so that no call is begun for a second time.
@@ -11,6 +12,10 @@ _LIBRARY = """
 local job, bell, line = KEYS[1], KEYS[2], KEYS[3]
 local function get(field) return redis.call('HGET', job, field) end
 local function number(field) return tonumber(get(field) or 0) end
+local function clock()
+  local now = redis.call('TIME')
+  return tonumber(now[1]) + tonumber(now[2]) / 1000000
+end
 local function ring() redis.call('PUBLISH', bell, '') end
 local function set_all(from)
   for i = from, #ARGV, 2 do redis.call('HSET', job, ARGV[i], ARGV[i + 1]) end
@@ -49,11 +54,11 @@ if get('outcome') then return 'ended' end
 if number('over') >= try then return 'over' end
 if number('begun') >= try then
   if get('by') == ARGV[4] then return 'go' end
-  if number('alive') > now - tonumber(ARGV[5]) then return 'alive' end
+  if number('alive') > clock() - tonumber(ARGV[5]) then return 'alive' end
   finish(ARGV[1], now, ARGV[6], 'interrupted', number('lost') + 1)
   return 'interrupted'
 end
-redis.call('HSET', job, 'begun', try, 'by', ARGV[4], 'alive', now, 'phase', 'working',
+redis.call('HSET', job, 'begun', try, 'by', ARGV[4], 'alive', clock(), 'phase', 'working',
   'since', now, 'tries', try)
 redis.call('ZREM', line, ARGV[1])
 ring()
@@ -61,7 +66,7 @@ return 'go'
 """
 )
 
-# ARGV: now, the try's number, then fields and values. Returns "stop" where the call is to stop;
+# ARGV: the try's number, then fields and values. Returns "stop" where the call is to stop;
 # what only seemed to be interrupted goes on.
 GO_ON = (
     _LIBRARY
@@ -69,9 +74,9 @@ GO_ON = (
 local by = get('ended_by')
 if by == 'interrupted' then return '' end
 if by or redis.call('EXISTS', job) == 0 then return 'stop' end
-if number('over') >= tonumber(ARGV[2]) then return 'stop' end
-redis.call('HSET', job, 'alive', ARGV[1])
-if #ARGV > 2 then set_all(3) end
+if number('over') >= tonumber(ARGV[1]) then return 'stop' end
+redis.call('HSET', job, 'alive', clock())
+if #ARGV > 1 then set_all(2) end
 return ''
 """
 )

@@ -221,6 +221,36 @@ def found(server: SharedJobs) -> Job:
     return job
 
 
+def test_that_somebody_died_is_told_though_others_have_taken_the_place(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    dies, page = servers(), servers(works=False)
+    lost = [join(page, "a"), join(page, "b")]
+    wait_until(lambda: calls.running == LANE.places)
+    wake = freeze(dies)
+    servers()
+    line = [join(page, "c"), join(page, "d")]
+    assert [outcome(job) for job in lost] == [INTERRUPTED] * 2
+    wait_until(lambda: calls.made[2:])
+    assert not [job for job in line if job.news.phase is Phase.ENDED]
+    wake()
+
+
+def test_an_answer_that_waits_for_the_store_asks_it_again(
+    servers: Callable[..., SharedJobs],
+) -> None:
+    server = servers()
+    wait_until(server._ready.is_set)
+    connection.note_away(redis.exceptions.ConnectionError())
+
+    async def ask_in_a_thread() -> object:
+        return await asyncio.to_thread(connection.ask, lambda store: store.ping())
+
+    began = time.monotonic()
+    assert server.submit(server._until_back(ask_in_a_thread)).result(10)
+    assert time.monotonic() - began > connection.PAUSE / 2
+
+
 def test_who_dies_before_the_mark_leaves_it_to_others(
     servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

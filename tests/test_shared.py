@@ -21,7 +21,7 @@ from utils.review.records import Order, Wish
 from utils.settings import check_settings, get_settings, store_address
 from utils.shared import codec, connection
 from utils.shared.blobs import SharedBlobs
-from utils.shared.jobs import SharedJobs
+from utils.shared.jobs import SIGN, SharedJobs
 from utils.shared.orders import read_order, write_order
 
 # Of a server that stood still some connections are closed by the garbage collector alone.
@@ -207,9 +207,10 @@ def test_who_dies_after_the_mark_leaves_it_interrupted_and_nobody_calls_again(
     assert job.news.lost == 1
     again = lives.find("a")
     assert again
-    # It was only asleep: what comes late after all takes the message's place.
-    calls.gate.set()
+    # It was only asleep, and goes on: what comes late after all takes the message's place.
     wake()
+    assert not calls.stopped.wait(3 * SIGN)
+    calls.gate.set()
     wait_until(lambda: found(page).news.outcome == RESULT)
     assert found(page).news.lost == 0
     assert calls.made == ["a"]

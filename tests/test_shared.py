@@ -177,6 +177,8 @@ def test_one_bound_holds_for_all_servers(servers: Callable[..., SharedJobs], cal
     wait_until(lambda: calls.running == LANE.places)
     wait_until(lambda: tables[0].count(Phase.QUEUED) == 5)
     assert sum(table.count(Phase.WORKING) for table in tables) == LANE.places
+    with pytest.raises(AssertionError):
+        wait_until(lambda: calls.running > LANE.places, 1)
     calls.gate.set()
     assert [outcome(job) for job in jobs] == [RESULT] * 7
     assert calls.most == LANE.places

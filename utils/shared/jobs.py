@@ -58,6 +58,8 @@ logger = logging.getLogger(__name__)
 
 # In seconds: how often a job is looked at though no bell has rung, by who waits and by who works.
 LOOK, SIGN = 1.0, 0.5
+# Looks of a page from one time that it brings its job into the line to the next.
+HAND_ON_EACH = 20
 
 Answer = TypeVar("Answer")
 Work = TypeVar("Work")
@@ -262,11 +264,13 @@ class SharedJobs:
             "since": now,
         }
         told = [job.id, now, scripts.KEEP_SECONDS, *_flat(fields)]
+        looks = 0
         try:
             await asyncio.wait_for(self._ready.wait(), ANSWER_SECONDS)
             new = await self._script(scripts.CREATE, _keys(job.id, lane.name), told)
             if new:
                 await self._hand_on(lane.name, job.id, 1)
+                looks = 1
         except (RedisError, TimeoutError) as exc:
             note_away(exc)
             self._end(job, STORE_AWAY, 0, 0)
@@ -275,15 +279,19 @@ class SharedJobs:
             # It may be there all the same: what is said not to begin must not.
             await self._withdraw(job.id, lane.name)
             return
-        await self._follow(job)
+        await self._follow(job, looks)
 
     async def _hand_on(self, lane: str, job_id: str, number: int, when: float = 0.0) -> None:
         """Let docket hand out a try of a job, once; `when` it is time, in seconds since 1970."""
         at = datetime.fromtimestamp(when, UTC) if when else None
         await self._docket.add(lane, at, f"{job_id}:{number}")(job_id, number)
 
-    async def _follow(self, job: Job) -> None:
-        """Keep a page's own copy of a job up to date until it ends."""
+    async def _follow(self, job: Job, looks: int = 0) -> None:
+        """Keep a page's own copy of a job up to date until it ends.
+
+        Whoever asked for it may have died before it was in docket's line: at the first of its
+        `looks`, and now and then, a page that waits brings it there.
+        """
         bell = asyncio.Event()
         self._bells.setdefault(job.id, set()).add(bell)
         away_at = -ANSWER_SECONDS
@@ -291,8 +299,9 @@ class SharedJobs:
             while job.news.phase is not Phase.ENDED:
                 bell.clear()
                 try:
-                    await self._look(job)
+                    await self._look(job, hands_on=looks % HAND_ON_EACH == 0)
                     note_back()
+                    looks += 1
                     # Whoever works has had the time to give a sign since.
                     if (
                         job.news.phase is Phase.WORKING
@@ -307,14 +316,13 @@ class SharedJobs:
         finally:
             self._silence(job.id, bell)
 
-    async def _look(self, job: Job) -> None:
+    async def _look(self, job: Job, *, hands_on: bool) -> None:
         fields: Fields = await self._store.hgetall(key("job", job.id))
         if not fields:
             # The store has lost it, and with it whether it was begun.
             self._end(job, INTERRUPTED, 1, 1)
             return
-        if fields[b"phase"] == b"queued":
-            # Whoever asked for it may have died before it was in docket's line.
+        if hands_on and fields[b"phase"] == b"queued":
             await self._hand_on(fields[b"lane"].decode(), job.id, 1)
         news = _news(fields)
         if news.phase is Phase.ENDED and b"seconds" in fields:

@@ -130,6 +130,7 @@ class SharedBlobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._near: TTLCache[tuple[str, str], bytes]
         self._near = TTLCache(self.bound, NEAR_SECONDS, getsizeof=len)
         self._unsent: dict[tuple[str, str], tuple[bytes, dict[str, bytes]]] = {}
@@ -157,12 +158,15 @@ class SharedBlobs:
 
     def send(self) -> None:
         """Send what the store has not taken in yet. Raises StoreAwayError."""
-        for (owner, name), (data, versions) in list(self._unsent.items()):
-            fields = [part for pair in ({"": data} | versions).items() for part in pair]
-            told = [owner, name, time.time(), KEEP_SECONDS, self.share, *fields]
-            self._drop(ask(lambda _, name=name, told=told: self._put([key("blob", name)], told)))  # type: ignore[misc]
-            with self._lock:
-                self._unsent.pop((owner, name), None)
+        # One after the other: each would send what all others are sending.
+        with self._sending:
+            for (owner, name), (data, versions) in list(self._unsent.items()):
+                fields = [part for pair in ({"": data} | versions).items() for part in pair]
+                told = [owner, name, time.time(), KEEP_SECONDS, self.share, *fields]
+                keys = [key("blob", name)]
+                self._drop(ask(lambda _, keys=keys, told=told: self._put(keys, told)))  # type: ignore[misc]
+                with self._lock:
+                    self._unsent.pop((owner, name), None)
 
     def has_room(self, owner: str, size: int) -> bool:
         """Return whether `size` bytes more would push out nothing of the owner's."""

@@ -152,6 +152,26 @@ def watch(watched: Sequence[Job], every: float = 0.25) -> Iterator[None]:
             job.leave(news)
 
 
+async def outcome_of(job_id: str, call: Call, on_partial: OnPartial) -> object:
+    """Make a call; return its result, or the Problem that it has ended with."""
+    try:
+        return await call(on_partial)
+    except FailedError as exc:
+        return exc.problem
+    except Exception as exc:
+        # Where, but not what it said: an exception's text may hold a prompt or a key.
+        where = "".join(traceback.format_tb(exc.__traceback__))
+        logger.error("request=%s unexpected %s\n%s", job_id, type(exc).__name__, where)
+        return UNKNOWN
+
+
+def pause_before_next(problem: Problem, wait: float, tries: int) -> float:
+    """Return the seconds to wait after so many tries: as the server asked, or doubled with each."""
+    if problem.retry_after is not None:
+        return problem.retry_after
+    return wait * 2.0 ** (tries - 1) * random.uniform(0.75, 1.25)
+
+
 class Jobs:
     """The table of jobs."""
 
@@ -284,9 +304,7 @@ class Jobs:
             if not outcome.retry or news.tries >= news.max_tries:
                 job.tell(replace(news, lost=lost))
                 break
-            pause = outcome.retry_after
-            if pause is None:
-                pause = wait * 2 ** (news.tries - 1) * random.uniform(0.75, 1.25)
+            pause = pause_before_next(outcome, wait, news.tries)
             now = time.monotonic()
             job.tell(
                 News(
@@ -305,21 +323,14 @@ class Jobs:
             self._end(job, outcome)
 
     async def _try(self, job: Job, call: Call) -> object:
-        try:
-            async with self._place(job.lane):
-                began = time.monotonic()
-                tries = job.news.tries + 1
-                job.tell(replace(job.news, phase=Phase.WORKING, since=began, tries=tries))
-                result = await call(job.tell_partial)
+        async with self._place(job.lane):
+            began = time.monotonic()
+            tries = job.news.tries + 1
+            job.tell(replace(job.news, phase=Phase.WORKING, since=began, tries=tries))
+            outcome = await outcome_of(job.id, call, job.tell_partial)
+            if not isinstance(outcome, Problem):
                 pace.note(job.kind, time.monotonic() - began)
-                return result
-        except FailedError as exc:
-            return exc.problem
-        except Exception as exc:
-            # Where, but not what it said: an exception's text may hold a prompt or a key.
-            where = "".join(traceback.format_tb(exc.__traceback__))
-            logger.error("request=%s unexpected %s\n%s", job.id, type(exc).__name__, where)
-            return UNKNOWN
+            return outcome
 
     def _place(self, lane: Lane | None) -> asyncio.Semaphore:
         if lane is None:

@@ -12,7 +12,6 @@ import random
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -31,11 +30,20 @@ from utils.jobs.outcomes import (
     NOT_BEGUN,
     STORE_AWAY,
     UNKNOWN,
-    FailedError,
     Problem,
 )
 from utils.jobs.table import KEEP_SECONDS as KEEP_ENDED_SECONDS
-from utils.jobs.table import KEEP_UNDELIVERED, Call, Job, Jobs, Lane, News, Phase
+from utils.jobs.table import (
+    KEEP_UNDELIVERED,
+    Call,
+    Job,
+    Jobs,
+    Lane,
+    News,
+    Phase,
+    outcome_of,
+    pause_before_next,
+)
 from utils.review.blobs import blobs
 from utils.review.records import Order
 from utils.settings import get_settings, store_address
@@ -367,7 +375,7 @@ class SharedJobs:
             await self._finish(keys, job_id, replace(UNKNOWN, billed=False), 0)
             return
         began = time.monotonic()
-        running = asyncio.ensure_future(_outcome(job_id, call, sign.tell))
+        running = asyncio.ensure_future(outcome_of(job_id, call, sign.tell))
         self._running[job_id] = running
         signs = asyncio.create_task(self._give_signs(keys, job_id, number, running, sign))
         try:
@@ -401,10 +409,7 @@ class SharedJobs:
             await self._finish(keys, job_id, outcome, lost, seconds)
             return
         assert isinstance(outcome, Problem)
-        pause = outcome.retry_after
-        if pause is None:
-            pause = float(fields[b"wait"]) * 2 ** (number - 1) * random.uniform(0.75, 1.25)
-        resume_at = time.time() + pause
+        resume_at = time.time() + pause_before_next(outcome, float(fields[b"wait"]), number)
         told = [job_id, time.time(), number, lost, resume_at, "setback", outcome.kind]
         if await self._until_back(lambda: self._script(scripts.PAUSE, keys, told)):
             await self._until_back(lambda: self._hand_on(lane, job_id, number + 1, resume_at))
@@ -538,18 +543,6 @@ class _Sign:
     def tell(self, partial: object) -> None:
         self.partial, self.drafts = partial, self.drafts + 1
         self.bell.set()
-
-
-async def _outcome(job_id: str, call: Call, tell: Callable[[object], None]) -> object:
-    try:
-        return await call(tell)
-    except FailedError as exc:
-        return exc.problem
-    except Exception as exc:
-        # Where, but not what it said: an exception's text may hold a prompt or a key.
-        where = "".join(traceback.format_tb(exc.__traceback__))
-        logger.error("request=%s unexpected %s\n%s", job_id, type(exc).__name__, where)
-        return UNKNOWN
 
 
 async def _run(worker: Worker) -> None:

@@ -324,12 +324,16 @@ def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(
     try:
         assert outcome(join(server, "meanwhile")) == STORE_AWAY
         assert not STORE_AWAY.billed
+        # A page that looks only now must not wait for it.
+        found = server.find("meanwhile")
+        assert found
+        assert found.news.outcome == STORE_AWAY
         assert server.count(Phase.QUEUED) == 0
         assert asyncio.run(server.check()) == "the store is away"
     finally:
         shared_store.start()
     wait_until(lambda: not asyncio.run(server.check()))
-    # The page has said that it was not begun: it never is, though it can be asked for anew.
+    # The page has said that it was not begun: it never is.
     wait_until(lambda: shared_store.client().hget("review:job:meanwhile", "phase") == b"ended")
     assert outcome(join(server, "after")) == RESULT
     assert calls.made == ["before", "after"]

@@ -282,8 +282,6 @@ class SharedJobs:
         except (RedisError, TimeoutError) as exc:
             note_away(exc)
             self._end(job, STORE_AWAY, 0, 0)
-            with self._lock:
-                self._mirrors.pop(job.id, None)
             # It may be there all the same: what is said not to begin must not.
             await self._withdraw(job.id, lane.name)
             return

@@ -339,6 +339,17 @@ def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(
     assert calls.made == ["before", "after"]
 
 
+def test_connections_that_the_store_has_closed_are_no_reason_to_refuse_a_click(
+    servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey
+) -> None:
+    server = servers()
+    calls.gate.set()
+    for number in range(5):
+        assert outcome(join(server, str(number))) == RESULT
+        shared_store.client().client_kill_filter(_type="normal")
+    assert outcome(join(server, "after")) == RESULT
+
+
 @pytest.mark.parametrize("when", ["during the call", "at the answer"])
 def test_a_call_in_flight_brings_its_result_when_the_store_is_back(
     servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey, when: str

@@ -77,6 +77,16 @@ def async_client() -> "redis.asyncio.Redis":
     return redis.asyncio.Redis.from_url(store_address(), **_options(AsyncRetry(NoBackoff(), 1)))
 
 
+def docket_address() -> str:
+    """Return the store's address for docket, which makes its connections by that alone.
+
+    redis takes connections that the store has closed for usable ones, and docket tells it nothing
+    of trying again: what is handed out by such a one is lost for a lease.
+    """
+    address = store_address()
+    return f"{address}{'&' if '?' in address else '?'}retry_on_timeout=true"
+
+
 def key(kind: str, name: str) -> str:
     """Return the store's key for something of a kind."""
     return f"{PREFIX}{kind}:{name}"

@@ -46,7 +46,7 @@ from utils.jobs.table import (
 )
 from utils.review.blobs import blobs
 from utils.review.records import Order
-from utils.settings import get_settings, store_address
+from utils.settings import get_settings
 from utils.shared import codec, scripts
 from utils.shared.blobs import SharedBlobs
 from utils.shared.connection import (
@@ -56,6 +56,7 @@ from utils.shared.connection import (
     ask,
     async_client,
     client,
+    docket_address,
     key,
     note_away,
     note_back,
@@ -233,7 +234,7 @@ class SharedJobs:
         self._store = async_client()
         self._tasks.append(asyncio.create_task(self._hear_bells()))
         lease = timedelta(seconds=get_settings().lease_seconds)
-        docket = Docket(name="review:docket", url=store_address())
+        docket = Docket(name="review:docket", url=docket_address())
         self._places = {lane.name: lane.places for lane in lanes}
         for lane in lanes:
             docket.register(self._worker_of(lane), [lane.name])

@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -348,6 +349,18 @@ def test_connections_that_the_store_has_closed_are_no_reason_to_refuse_a_click(
         assert outcome(join(server, str(number))) == RESULT
         shared_store.client().client_kill_filter(_type="normal")
     assert outcome(join(server, "after")) == RESULT
+
+
+def test_a_crowd_that_clicks_at_one_moment_is_no_store_that_is_away(
+    servers: Callable[..., SharedJobs], calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = servers()
+    crowd = [join(server, str(number)) for number in range(200)]
+    with ThreadPoolExecutor(200) as threads:
+        list(threads.map(server.ahead, crowd))
+    wait_until(lambda: server.count(Phase.QUEUED) + len(calls.made) == len(crowd))
+    assert all(job.news.phase is not Phase.ENDED for job in crowd)
+    assert "the store is away" not in caplog.text
 
 
 @pytest.mark.parametrize("when", ["during the call", "at the answer"])

@@ -183,8 +183,10 @@ def _limiter() -> "FixedWindowRateLimiter":
     from limits.strategies import FixedWindowRateLimiter
 
     address = store_address()
-    patience = {"socket_connect_timeout": 1, "socket_timeout": 3} if address else {}
-    return FixedWindowRateLimiter(storage_from_string(address or "memory://", **patience))
+    # A crowd that looks at one moment is no store that is away.
+    options = {"socket_connect_timeout": 1, "socket_timeout": 3, "max_connections": 1_000}
+    storage = storage_from_string(address or "memory://", **(options if address else {}))
+    return FixedWindowRateLimiter(storage)
 
 
 @contextmanager

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 PREFIX = "review:"
 # In seconds. A page must not stand still for a store that does not answer.
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 3.0
+# Who finds none of these free waits for one: a crowd at one moment is no store that is away.
+CONNECTIONS = 32
+# docket has one for each place, and fails without waiting where there is none.
+DOCKET_CONNECTIONS = 1_000
 # In seconds, for which a store that is away is not asked again.
 PAUSE = 1.0
 
@@ -67,14 +71,18 @@ def is_away() -> bool:
 @cache
 def client() -> "redis.Redis":
     """Return the client of the threads."""
-    return redis.Redis.from_url(store_address(), **_options(Retry(NoBackoff(), 1)))
+    options = _options(Retry(NoBackoff(), 1))
+    pool = redis.BlockingConnectionPool.from_url(store_address(), **options)
+    return redis.Redis.from_pool(pool)
 
 
 def async_client() -> "redis.asyncio.Redis":
     """Return a client for one event loop."""
     from redis.asyncio.retry import Retry as AsyncRetry
 
-    return redis.asyncio.Redis.from_url(store_address(), **_options(AsyncRetry(NoBackoff(), 1)))
+    options = _options(AsyncRetry(NoBackoff(), 1))
+    pool = redis.asyncio.BlockingConnectionPool.from_url(store_address(), **options)
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def docket_address() -> str:
@@ -84,7 +92,8 @@ def docket_address() -> str:
     of trying again: what is handed out by such a one is lost for a lease.
     """
     address = store_address()
-    return f"{address}{'&' if '?' in address else '?'}retry_on_timeout=true"
+    options = f"retry_on_timeout=true&max_connections={DOCKET_CONNECTIONS}"
+    return f"{address}{'&' if '?' in address else '?'}{options}"
 
 
 def key(kind: str, name: str) -> str:
@@ -99,4 +108,6 @@ def _options(retry: object) -> dict[str, Any]:
         "retry": retry,
         "retry_on_error": [redis.exceptions.ConnectionError],
         "health_check_interval": 10,
+        "max_connections": CONNECTIONS,
+        "timeout": ANSWER_SECONDS,
     }

@@ -69,6 +69,8 @@ logger = logging.getLogger(__name__)
 LOOK, SIGN = 1.0, 0.5
 # Looks of a page from one time that it brings its job into the line to the next.
 HAND_ON_EACH = 20
+# A crowd that clicks at one moment must not take more connections than there may be.
+HAND_ON_AT_ONCE = 16
 
 Answer = TypeVar("Answer")
 Work = TypeVar("Work")
@@ -92,6 +94,7 @@ class SharedJobs:
         self._store: Any = None
         self._docket: Docket
         self._ready = asyncio.Event()
+        self._handing_on = asyncio.Semaphore(HAND_ON_AT_ONCE)
         self._bells: dict[str, set[asyncio.Event]] = {}
         self._running: dict[str, asyncio.Task[object]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -291,7 +294,8 @@ class SharedJobs:
     async def _hand_on(self, lane: str, job_id: str, number: int, when: float = 0.0) -> None:
         """Let docket hand out a try of a job, once; `when` it is time, in seconds since 1970."""
         at = datetime.fromtimestamp(when, UTC) if when else None
-        await self._docket.add(lane, at, f"{job_id}:{number}")(job_id, number)
+        async with self._handing_on:
+            await self._docket.add(lane, at, f"{job_id}:{number}")(job_id, number)
 
     async def _follow(self, job: Job, looks: int = 0) -> None:
         """Keep a page's own copy of a job up to date until it ends.

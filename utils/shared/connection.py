@@ -80,7 +80,8 @@ def async_client() -> "redis.asyncio.Redis":
     """Return a client for one event loop."""
     from redis.asyncio.retry import Retry as AsyncRetry
 
-    options = _options(AsyncRetry(NoBackoff(), 1))
+    # Nobody stands still for what waits on a loop.
+    options = _options(AsyncRetry(NoBackoff(), 1)) | {"timeout": 3 * ANSWER_SECONDS}
     pool = redis.asyncio.BlockingConnectionPool.from_url(store_address(), **options)
     return redis.asyncio.Redis.from_pool(pool)
 

@@ -22,7 +22,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import screens
 from flow import create_flow
-from nodes import may_come_late, next_wait, serve, take_late
+from nodes import is_known, may_come_late, next_wait, serve, take_late
 from screens import door, parts
 from utils import images as engine
 from utils import scripts, telemetry
@@ -31,7 +31,7 @@ from utils.compression import Compression
 from utils.headers import SafeHeaders
 from utils.images import page
 from utils.jobs.table import jobs
-from utils.review import moves
+from utils.review import asking, moves
 from utils.review.browser import BrowserCookie, browser_token
 from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
@@ -55,14 +55,18 @@ def main() -> None:
         return
     shared = cast("Store", st.session_state)
     token = browser_token(st.context.cookies, st.context.headers.get("Host") or "")
-    owner, name = (person.owner, person.name) if person else (token, "")
-    if person and shared.get("owner", owner) != owner:
+    own = person.owner if person else token or str(shared.get("payer") or moves.new_id())
+    review = st.query_params.get("review", "") if door.asks_people() else ""
+    owner = asking.home(review, own)
+    if shared.get("owner", owner) != owner:
         moves.empty(shared)
     if "remembered" not in shared:
-        remembered, known = browser_memory.recall(owner), lambda job: bool(jobs.find(job))
-        moves.begin(shared, remembered, known, engine.DEFAULTS, owner, name)
+        begin(shared, owner, own, person.name if person else "")
+        if review and owner == own:
+            shared["error_message"] = asking.GONE
     moves.mend(shared)
     take_late(shared)
+    asking.look(shared)
     moves.ask(shared, engine.choose_engines)
     # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)
@@ -70,19 +74,31 @@ def main() -> None:
     moves.fit_boxes(shared)
     engine.fit(by_key(shared))
     set_page(page_title(shared))
-    parts.render_steps(shared)
-    view = getattr(screens, shared["stage"]).render(shared)
+    if shared["agent"]:
+        view = screens.agent.render(shared)
+    else:
+        parts.render_steps(shared)
+        view = getattr(screens, shared["stage"]).render(shared)
     # Last, because who comes first to a server waits for its list of models.
     page.render_side_bar(shared)
     door.render_person(person)
     parts.render_state(shared)
     if may_come_late(shared):
         parts.rerun_when(partial(take_late, shared))
+    if asking.visits(shared):
+        parts.rerun_when(partial(asking.look, shared))
     browser_memory.remember(shared)
-    if shared["pending"]:
+    if shared["pending"] and not asking.rests(shared):
         # A screen without a view waits too.
         create_flow(next_wait(shared), view or (lambda running: None)).run(shared)
         st.rerun()
+
+
+def begin(shared: Store, owner: str, own: str, name: str) -> None:
+    """Give a new session its keys."""
+    remembered = browser_memory.recall(owner)
+    agent = door.is_agent()
+    moves.begin(shared, remembered, is_known, engine.DEFAULTS, owner, name, payer=own, agent=agent)
 
 
 def set_page(title: str) -> None:

@@ -2,7 +2,14 @@
 
 from pocketflow import Flow, Node
 
-from nodes import CancelNode, GenerateImageNode, OnNews, StageNode, StartOverNode
+from nodes import (
+    AskPersonNode,
+    CancelNode,
+    GenerateImageNode,
+    OnNews,
+    StageNode,
+    StartOverNode,
+)
 
 
 def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
@@ -15,6 +22,7 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
     user_feedback = StageNode("user_feedback")
     final = StageNode("final")
     generate = GenerateImageNode(on_news, max_retries=3, wait=2.0)
+    person = AskPersonNode(on_news)
     cancel = CancelNode()
     start_over = StartOverNode()
     ask = Node()
@@ -22,16 +30,19 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
     initial_input - "reopen" >> user_feedback
     user_feedback - "approve" >> final
     final - "back" >> user_feedback
+    user_feedback - "ask a person" >> person
+    person - "approved" >> final
+    person - "declined" >> user_feedback
     for stage in (initial_input, user_feedback, final):
         stage - "generate" >> generate
         stage - "cancel" >> cancel
         stage - "start over" >> start_over
         stage - "ask" >> ask
-    for wait in (generate, cancel):
+    for wait in (generate, person, cancel):
         wait - "review" >> user_feedback
         wait - "stay" >> ask
     start_over - "empty" >> initial_input
 
     stops = {node.stage: node for node in (initial_input, user_feedback, final)}
-    waits = {node.kind: node for node in (generate,)}
+    waits = {node.kind: node for node in (generate, person)}
     return Flow(start=(stops | waits)[entry])

@@ -10,14 +10,14 @@ from pocketflow import Node
 from utils import images as engine
 from utils.jobs.outcomes import Problem
 from utils.jobs.table import Call, Job, Lane, Phase, jobs, watch
-from utils.review import moves
-from utils.review.records import Order, Pending, Result
+from utils.review import asking, moves
+from utils.review.records import Decision, Order, Pending, Result
 from utils.review.store import Store
 
 logger = logging.getLogger(__name__)
 
 OnNews = Callable[[Sequence[Job]], None]
-Waits = Sequence[tuple[Pending, str, str]]
+Waits = Sequence[tuple[Pending, Order]]
 Ended = Sequence[tuple[Pending, Job]]
 
 
@@ -50,13 +50,14 @@ class WaitNode(Node, ABC):  # type: ignore[misc]
         self.on_news = on_news
 
     def prep(self, shared: Store) -> Waits:
-        """Read what is waited for, with the key and the owner that its calls are made for."""
-        return [(one, shared["api_key"], shared["owner"]) for one in shared["pending"]]
+        """Read what is waited for, with all that its call needs."""
+        whose = (shared["api_key"], shared["owner"], shared["payer"])
+        return [(one, Order(one.kind, one.id, one.wish, *whose)) for one in shared["pending"]]
 
     def exec(self, waits: Waits) -> Ended:
         """Join the jobs, wait for the first to end, and return those of this kind that have."""
-        joined = [(one, self.join(one, *rest)) for one, *rest in waits if one.kind == self.kind]
-        others = [jobs.find(one.id) for one, *_ in waits if one.kind != self.kind]
+        joined = [(one, self.join(one, order)) for one, order in waits if one.kind == self.kind]
+        others = [jobs.find(one.id) for one, _ in waits if one.kind != self.kind]
         if self.on_news:
             self._watch([job for _, job in joined] + [job for job in others if job])
         return [(pending, job) for pending, job in joined if job.news.phase is Phase.ENDED]
@@ -66,7 +67,7 @@ class WaitNode(Node, ABC):  # type: ignore[misc]
         return settle(shared, ended)
 
     @abstractmethod
-    def join(self, pending: Pending, key: str, owner: str) -> Job:
+    def join(self, pending: Pending, order: Order) -> Job:
         """Return the job of a pending request, which the first to ask starts."""
 
     def _watch(self, running: Sequence[Job]) -> None:
@@ -89,9 +90,8 @@ class GenerateImageNode(WaitNode):
 
     kind = "generate"
 
-    def join(self, pending: Pending, key: str, owner: str) -> Job:
+    def join(self, pending: Pending, order: Order) -> Job:
         """Return the job that makes a picture."""
-        order = Order(self.kind, pending.id, pending.wish, key, owner)
         return jobs.join(
             pending.id,
             make_call(order),
@@ -103,6 +103,27 @@ class GenerateImageNode(WaitNode):
         )
 
 
+class AskPersonNode(WaitNode):
+    """Waits for a person to decide about what is under review: somebody else, in their own browser.
+
+    It leaves by what they have answered, where the flow has an arrow for that. Nobody waits for a
+    place meanwhile, and it costs nothing, however often it is interrupted and joined again.
+    """
+
+    kind = asking.KIND
+
+    def post(self, shared: Store, waits: Waits, ended: Ended) -> str:
+        """Write the answer, and take its arrow."""
+        super().post(shared, waits, ended)
+        answer = shared["answer"]
+        return answer.kind if ended and answer and answer.kind in self.successors else "stay"
+
+    def join(self, pending: Pending, order: Order) -> Job:
+        """Return the job that ends with the person's decision."""
+        assert pending.review
+        return jobs.join(pending.id, asking.wait_for_person(pending.review))
+
+
 class CancelNode(Node):  # type: ignore[misc]
     """Stops what is waited for, except what is there already: that is taken in."""
 
@@ -112,6 +133,9 @@ class CancelNode(Node):  # type: ignore[misc]
 
     def exec(self, waits: Sequence[Pending]) -> Ended:
         """Stop the jobs; each has ended then, one way or the other."""
+        for pending in waits:
+            if pending.review:
+                asking.withdraw(pending.review)
         return [(pending, jobs.cancel(pending.id)) for pending in waits]
 
     def post(self, shared: Store, _: Sequence[Pending], ended: Ended) -> str:
@@ -136,13 +160,17 @@ def settle(shared: Store, ended: Ended) -> str:
     """
     for pending, job in ended:
         outcome, lost = job.news.outcome, job.news.lost
+        if pending.review:
+            outcome, lost = asking.outcome(pending.review, outcome), 0
         if isinstance(outcome, Problem):
             moves.fail(shared, pending, outcome, lost)
+        elif isinstance(outcome, Decision):
+            asking.receive(shared, outcome)
         else:
             moves.receive(shared, pending, cast("Result", outcome), lost)
         jobs.deliver(pending.id)
     came = moves.came_to_review(shared)
-    moves.clear_settled(shared)
+    moves.clear_settled(shared, [pending.id for pending, _ in ended])
     return "review" if came else "stay"
 
 
@@ -163,7 +191,7 @@ def may_come_late(shared: Store) -> bool:
 
 def make_call(order: Order) -> Call:
     """Return the call that brings what was ordered, whoever makes it."""
-    return engine.make(order.id, order.wish, order.key, order.owner)
+    return engine.make(order.id, order.wish, order.key, order.owner, order.payer)
 
 
 def serve(*, works: bool) -> None:
@@ -171,6 +199,11 @@ def serve(*, works: bool) -> None:
     here, and not only asked for."""
     lanes = [Lane(GenerateImageNode.kind, engine.places())]
     jobs.serve(make_call, lanes, engine.RECORDS, works=works)
+
+
+def is_known(pending: Pending) -> bool:
+    """Return whether what was asked for may still come."""
+    return bool(jobs.find(pending.id)) or bool(pending.review and asking.exists(pending.review))
 
 
 def next_wait(shared: Store) -> str:

@@ -1,5 +1,5 @@
 """One module a screen, by the name of its stage, and the parts that they share."""
 
-from screens import final, initial_input, user_feedback
+from screens import agent, final, initial_input, user_feedback
 
-__all__ = ["final", "initial_input", "user_feedback"]
+__all__ = ["agent", "final", "initial_input", "user_feedback"]

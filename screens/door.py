@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 import streamlit as st
+from streamlit.runtime import exists, get_instance
+from streamlit.runtime.agent.interaction import AgentSessionClient
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from utils.review.people import Person, find_person
 
@@ -33,6 +36,30 @@ def who() -> Person | None:
     if not st.user.get("is_logged_in", True):
         return None
     return find_person(st.user, _secret())
+
+
+def is_agent() -> bool:
+    """Return whether a program looks at this session, by Streamlit's agent API: nothing that it
+    sends says so, and nothing that it sends can deny it."""
+    context = get_script_run_ctx()
+    client = get_instance().get_client(context.session_id) if context and exists() else None
+    return isinstance(client, AgentSessionClient)
+
+
+def asks_people() -> bool:
+    """Return whether people may be asked here to decide: by agents, and by one another."""
+    return bool(st.get_option("server.enableAgentApi"))
+
+
+def address() -> str:
+    """Return where this page is, as whoever uses it sees it, for a link to it."""
+    headers = st.context.headers
+    if st.context.url:
+        return st.context.url.rstrip("/") + "/"
+    # A program does not say where it has found the page: the proxy does, or nobody.
+    scheme = "https" if headers.get("X-Forwarded-Proto") == "https" else "http"
+    path = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"{scheme}://{headers.get('Host')}/{path}{'/' * bool(path)}"
 
 
 def render() -> None:

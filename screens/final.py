@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from screens import parts
+from screens import parts, requests
 from utils.images import page
 from utils.review import moves
 from utils.review.store import Store
@@ -21,6 +21,7 @@ def render(shared: Store) -> parts.WaitView | None:
     with room.side:
         view = parts.render_wait(shared)
         parts.render_error(shared)
+        requests.render_request(shared)
         parts.render_prompt(attempt.wish.prompt)
         page.render_facts(attempt)
         page.render_record(shared, attempt)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from screens import parts
+from screens import parts, requests
 from utils.images import page
 from utils.review import moves
 from utils.review.store import Store
@@ -26,6 +26,7 @@ def render(shared: Store) -> parts.WaitView | None:
                 page.render_references(shared)
         if shared["recent"] and not waiting:
             render_recent(shared)
+        requests.render_waiting(shared)
     return view
 
 

@@ -4,9 +4,9 @@ import time
 
 import streamlit as st
 
-from screens import parts
+from screens import parts, requests
 from utils.images import page
-from utils.review import moves
+from utils.review import asking, moves
 from utils.review.records import Attempt
 from utils.review.store import Store
 
@@ -26,6 +26,7 @@ def render(shared: Store) -> parts.WaitView | None:
             # The page shows what it has got; all at once would take it twice as long.
             time.sleep(FIRST_LOOK)
         # What can be approved stays on the canvas: a draft of another has a place of its own.
+        requests.render_request(shared)
         view = parts.render_wait(shared)
         parts.render_error(shared)
         render_strip(shared)
@@ -33,6 +34,7 @@ def render(shared: Store) -> parts.WaitView | None:
         page.render_changes(shared, attempt)
         st.text("Regenerate asks for the same, with today's settings.")
         render_steering(shared, attempt)
+        requests.render_ask(shared)
     with room.foot:
         parts.render_start_over(shared)
     return view
@@ -46,8 +48,9 @@ def render_decision(shared: Store, attempt: Attempt) -> None:
         key=f"Approve-{attempt.id}",
         type="primary",
         shortcut="A",
-        on_click=moves.approve,
+        on_click=asking.approve,
         args=(shared, attempt.id),
+        disabled=asking.is_decided(shared) or bool(asking.asked_reviews(shared)),
     )
     parts.click_button(shared, "Regenerate", "regenerate", shortcut="G")
     page.render_download(attempt, primary=False)

@@ -19,7 +19,7 @@ PENDING = "request-1"
 
 def shared(**changes: object) -> dict[str, object]:
     """A shared store with what the room of images reads of it."""
-    return {"api_key": "", "owner": OWNER, "count": 1, **images.DEFAULTS, **changes}
+    return {"api_key": "", "owner": OWNER, "payer": OWNER, "count": 1, **images.DEFAULTS, **changes}
 
 
 def wish(

@@ -23,6 +23,7 @@ from utils.images import Draft
 from utils.jobs.table import jobs
 from utils.review.blobs import blobs
 from utils.review.memory import browser_memory
+from utils.review.reviews import reviews
 from utils.settings import get_settings
 from utils.shared import codec, connection
 
@@ -36,6 +37,8 @@ SETTINGS = (
     "IMAGE_TIMEOUT",
     "PICTURE_MEMORY",
     "STORE_URL",
+    "AGENT_PICTURES",
+    "REVIEW_WEBHOOK",
     "STREAMLIT_SERVER_COOKIE_SECRET",
 )
 
@@ -115,7 +118,7 @@ def shared_store(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Va
     monkeypatch.setenv("LEASE_SECONDS", "3")
     get_settings.cache_clear()
     connection.client.cache_clear()
-    for room in (blobs, browser_memory, jobs):
+    for room in (blobs, browser_memory, jobs, reviews):
         cast("Any", room)._shared.cache_clear()
     codec.learn(Text, Draft)
     yield valkey

@@ -16,12 +16,14 @@ from websockets.typing import Subprotocol
 class Session:
     """One session; what the page would show last is in `elements`, by kind.
 
-    `cookie` is that of the browser it belongs to, '' for one that is not known again.
+    `cookie` is that of the browser it belongs to, '' for one that is not known again, and `query`
+    what the page's address has after its question mark.
     """
 
-    def __init__(self, address: str, cookie: str = "") -> None:
+    def __init__(self, address: str, cookie: str = "", query: str = "") -> None:
         self._address = address
         self._cookie = cookie
+        self._query = query
         self._socket: ClientConnection
         # The server's name for it, by which a page that has lost its connection comes back.
         self.session_id = ""
@@ -129,5 +131,5 @@ class Session:
         await self.click(self.button_id("Generate Image"), **{box_id: prompt})
 
     async def _send(self, message: BackMsg) -> None:
-        message.rerun_script.query_string = ""
+        message.rerun_script.query_string = self._query
         await self._socket.send(message.SerializeToString())

@@ -50,6 +50,14 @@ def open_app(page: Page, app: RunningApp) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
 
 
+def open_link(page: Page, link: str) -> None:
+    """Open the page at a review."""
+    _runs[page] = Runs(page)
+    page.goto(link)
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
+    expect_settled(page)
+
+
 def prompt_box(page: Page) -> Locator:
     return page.get_by_role("textbox", name="prompt")
 

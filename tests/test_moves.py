@@ -48,7 +48,9 @@ def use_example(shared: Store, example: str, examples: tuple[str, ...]) -> None:
 
 def test_a_new_session_has_every_key_at_its_default(shared: Store) -> None:
     assert set(shared) == {*DEFAULTS, "tone"}
-    assert {**shared, "click_id": "", "owner": "", "settings": ()} == {**DEFAULTS, "tone": "auto"}
+    assert shared["payer"] == shared["owner"]
+    own = {"click_id": "", "owner": "", "payer": "", "settings": ()}
+    assert {**shared, **own} == {**DEFAULTS, "tone": "auto"}
     assert shared["click_id"]
     assert shared["owner"]
     assert new_store()["owner"] != shared["owner"]
@@ -603,7 +605,7 @@ def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Stor
     before = {**shared}
     rounds = shared["prompt_round"] + 1, shared["upload_round"] + 1
     moves.start_over(shared)
-    kept = {"owner", "settings", "remembered", "api_key", "count", "costs", "tone"}
+    kept = {"owner", "payer", "settings", "remembered", "api_key", "count", "costs", "tone"}
     assert {key: by_key(shared)[key] for key in kept} == {key: before[key] for key in kept}
     assert [one.id for one in shared["recent"]] == [attempt.id]
     assert (shared["prompt_round"], shared["upload_round"]) == rounds

@@ -40,7 +40,7 @@ class Typewriter:
     def kind(self, wish: Wish) -> str:
         return wish.engine.model
 
-    def make(self, job_id: str, wish: Wish, key: str, owner: str) -> Call:
+    def make(self, job_id: str, wish: Wish, key: str, owner: str, payer: str) -> Call:
         async def call(on_partial: Callable[[object], None]) -> Text:
             self.calls.append(job_id)
             step = self.script.pop(0) if self.script else None
@@ -234,9 +234,9 @@ def test_the_key_goes_to_the_call_and_nowhere_else(
 ) -> None:
     seen = []
 
-    def make_call(job_id: str, wish: Wish, key: str, owner: str) -> Call:
+    def make_call(job_id: str, wish: Wish, key: str, owner: str, payer: str) -> Call:
         seen.append((key, owner))
-        return Typewriter.make(typewriter, job_id, wish, key, owner)
+        return Typewriter.make(typewriter, job_id, wish, key, owner, payer)
 
     monkeypatch.setattr(typewriter, "make", make_call)
     shared["api_key"] = "sk-typed"

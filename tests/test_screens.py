@@ -2,8 +2,10 @@ import base64
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from html.parser import HTMLParser
 from typing import Any, cast
@@ -13,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import ButtonGroup
 
 import flow
+from screens.requests import age_in_words
 from tests.images_server import picture
 from tests.signing import SIGNER, sign
 from utils.demo.engine import DemoTransport
@@ -25,9 +28,18 @@ from utils.images.page import EXAMPLES
 from utils.images.pictures import check_picture, shorten
 from utils.jobs.outcomes import NOT_BEGUN, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Jobs
-from utils.review import moves
+from utils.review import asking, moves
 from utils.review.blobs import blobs
-from utils.review.records import Cost, Engine, Pending, Wish
+from utils.review.records import (
+    Approval,
+    Cost,
+    Decision,
+    Engine,
+    Pending,
+    Review,
+    Wish,
+)
+from utils.review.reviews import reviews as room
 from utils.review.store import Store
 from utils.settings import get_settings
 from utils.spending import _limiter
@@ -55,7 +67,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """A table of jobs for each test, and a demo engine without its pace."""
     table = Jobs()
     rooms = ("jobs.table", "images.catalogue", "images.provenance")
-    for module in ("nodes", "screens.parts", *(f"utils.{room}" for room in rooms)):
+    for module in ("nodes", "screens.parts", *(f"utils.{one}" for one in rooms)):
         monkeypatch.setattr(f"{module}.jobs", table)
     monkeypatch.setitem(TRANSPORTS, DEMO_MODEL, partial(DemoTransport, pace=0))
     yield table
@@ -538,3 +550,116 @@ class StoppedFlow:
         import streamlit as st
 
         st.stop()
+
+
+@pytest.fixture
+def asks_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is set to let people be asked."""
+    monkeypatch.setattr("screens.door.asks_people", lambda: True)
+
+
+def texts(app: AppTest) -> list[str]:
+    return [str(one.value) for one in app.text]
+
+
+def ask_person(app: AppTest, purpose: str) -> Review:
+    """Ask somebody, as the review screen does; return what they are asked."""
+    shared = store(app)
+    cast("dict[str, object]", shared)[asking.PURPOSE] = purpose
+    asking.ask(shared, "http://here/?review=")
+    (review,) = asking.asked_reviews(shared)
+    room.ask(review)
+    return review
+
+
+@pytest.mark.usefixtures("asks_people")
+def test_what_waits_for_a_person_is_shown_as_it_was_written(app: AppTest) -> None:
+    put_under_review(app)
+    review = ask_person(app, MARKDOWN)
+    other = AppTest.from_file("../app.py", default_timeout=20).run()
+    assert MARKDOWN in texts(other)
+    assert "asked just now" in texts(other)
+    # A test's page does not keep what a click has made of its address.
+    assert "Look" in labels(other)
+    other.query_params["review"] = review.id
+    other.run()
+    assert heading(other) == "2. Review Generated Image"
+    assert f"Somebody asks for a decision. It is for: {MARKDOWN}" in texts(other)
+    other.text_input(key=asking.WORDS).input(MARKDOWN)
+    button(other, "Decline it").click().run()
+    assert f"A person has declined it. They say: {MARKDOWN}" in texts(other)
+    assert button(other, "Approve").disabled
+    assert "Decline it" not in labels(other)
+    assert "Back to my own pictures" in labels(other)
+    other.query_params.clear()
+    other.run()
+    assert heading(other) == "1. Generate Image"
+    assert MARKDOWN not in texts(other)
+
+
+@pytest.mark.usefixtures("asks_people")
+def test_a_link_that_nobody_knows_leads_to_ones_own_page_with_a_sentence() -> None:
+    app = AppTest.from_file("../app.py", default_timeout=20)
+    app.query_params["review"] = "made-up"
+    app.run()
+    assert [str(one.value) for one in app.warning] == [asking.GONE]
+    assert heading(app) == "1. Generate Image"
+
+
+@pytest.mark.usefixtures("asks_people")
+def test_the_review_offers_to_ask_and_shows_the_link(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody waits here for what is asked: the page would not come back before there is an answer.
+    monkeypatch.setattr(asking, "rests", lambda shared: True)
+    put_under_review(app)
+    app.text_input(key=asking.PURPOSE).input("A cover")
+    button(app, "Ask a person").click().run()
+    (review,) = asking.asked_reviews(store(app))
+    assert review.link in [str(one.value) for one in app.code]
+    assert button(app, "Approve").disabled
+    assert "Cancel" in labels(app)
+
+
+@pytest.mark.parametrize(
+    ("hours", "by", "words"),
+    [
+        (0, "", "asked just now"),
+        (1.5, "Anna", "asked 90 minutes ago by Anna"),
+        (5, "", "asked 5 hours ago"),
+    ],
+)
+def test_the_age_of_a_request_is_said(hours: float, by: str, words: str) -> None:
+    at = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    assert age_in_words(Review("r", 1, "", (), "", at, by)) == words
+
+
+@pytest.mark.usefixtures("asks_people")
+def test_an_agent_sees_plain_elements_and_may_not_approve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("screens.door.is_agent", lambda: True)
+    app = AppTest.from_file("../app.py", default_timeout=20).run()
+    assert "Stage: Generate Image" in texts(app)
+    app.text_area(key="prompt").input("a fox")
+    app.button(key="Generate Image").click().run()
+    assert "Stage: Review Generated Image" in texts(app)
+    assert "Approve" not in labels(app)
+    app.button(key="Regenerate").click().run()
+    first, second = store(app)["attempts"]
+    app.selectbox(key="attempt").select(first.id).run()
+    assert store(app)["under_review"] == first.id
+    app.text_input(key=asking.PURPOSE).input("A cover")
+    app.button(key="Ask a person").click().run()
+    assert {"Cancel", "Wait for the decision"} <= labels(app)
+    (review,) = asking.asked_reviews(store(app))
+    approval = Approval(review.at, (first, second))
+    while not room.decide(review.id, 1, Decision("approved", "Fine", "Anna", second.id, approval)):
+        time.sleep(0.01)
+    app.button(key="Wait for the decision").click().run()
+    assert "Stage: Final Result" in texts(app)
+    assert "Anna has approved it. They say: Fine" in texts(app)
+    assert f"SHA-256 {second.result.name}" in texts(app)
+    assert json.loads(app.json[0].value)["approved"] == second.id
+    app.button(key="Start Over").click().run()
+    assert "Stage: Generate Image" in texts(app)

@@ -83,6 +83,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Seconds that a server with a store waits for calls in flight when it stops.",
     )
+    agent_pictures: int = Field(
+        4, ge=1, description="Pictures that an agent may ask for before a person has looked."
+    )
+    review_webhook: SecretStr | None = Field(
+        None, description="Address that is told when a person is asked, and when one has decided."
+    )
     show_state: bool = Field(
         False, description="Whether the page shows its Session State, for people who learn from it."
     )
@@ -107,6 +113,13 @@ class Settings(BaseSettings):
     def _check_store(cls, address: SecretStr | None) -> SecretStr | None:
         if address and urlsplit(address.get_secret_value()).scheme not in STORE_SCHEMES:
             raise ValueError(f"Value should begin with one of {', '.join(STORE_SCHEMES)}")
+        return address
+
+    @field_validator("review_webhook")
+    @classmethod
+    def _check_webhook(cls, address: SecretStr | None) -> SecretStr | None:
+        if address and not _is_address(address.get_secret_value()):
+            raise ValueError("Value should begin with http:// or https:// and name a host")
         return address
 
     @field_validator("openai_base_url")

@@ -30,7 +30,7 @@ from utils.images.parameters import (
 from utils.images.pictures import MIME, Draft, encode, extension_of, file_name, shorten
 from utils.images.provenance import ask as ask_provenance
 from utils.images.provenance import check_of, signals
-from utils.images.record import write_archive
+from utils.images.record import record_of, write_archive
 from utils.images.uploads import take_uploads
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "prompt_difference",
     "put_back",
     "read_credentials",
+    "record_of",
     "retirement",
     "settings_difference",
     "shorten",

@@ -85,14 +85,15 @@ OnDraft = Callable[[pictures.Draft], None]
 Call = Callable[[OnDraft], Awaitable[Picture]]
 
 
-def make(pending_id: str, wish: Wish, key: str, owner: str) -> Call:
+def make(pending_id: str, wish: Wish, key: str, owner: str, payer: str = "") -> Call:
     """Return the call that asks for the picture of `wish`, once, and keeps it for `owner`.
 
     `pending_id` names it to the server and in the log. `key` is the one that the person typed, ''
-    for none. The call is given a function that takes each draft, and returns the Picture
+    for none, and `payer` is whose limits it counts for, where that is not the owner. The call is
+    given a function that takes each draft, and returns the Picture
     or raises FailedError with a Problem that a person can read, whatever goes wrong.
     """
-    return partial(_make, _Request(pending_id, wish, key, owner))
+    return partial(_make, _Request(pending_id, wish, key, owner, payer or owner))
 
 
 def kind(wish: Wish) -> Hashable:
@@ -178,6 +179,7 @@ class _Request:
     wish: Wish
     typed_key: str
     owner: str
+    payer: str
     # The next number of a try, which only the log tells apart.
     tries: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
 
@@ -207,7 +209,7 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
     def note(outcome: str, size: str = "", **more: Any) -> None:
         asked, model = request.wish.options.get("size", ""), request.engine.model
         seconds = time.monotonic() - began
-        whose = request.owner
+        whose = request.payer
         ended = EndedCall(request.id, whose, model, size or asked, number, seconds, outcome, **more)
         note_call(ended)
 
@@ -245,7 +247,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
     sources = await to_thread(_read_sources, request)
     expected = models.most_expected(request.engine.model, request.wish.options)
     try:
-        await to_thread(spending.begin, request.owner, expected)
+        await to_thread(spending.begin, request.payer, expected)
     except SpentError as exc:
         raise FailedError(Problem("spent", str(exc))) from None
     mark, files = await to_thread(_files, request, sources) if sources else (None, {})
@@ -262,7 +264,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
     if cost.dollars:
-        await to_thread(spending.correct, request.owner, cost.dollars - expected)
+        await to_thread(spending.correct, request.payer, cost.dollars - expected)
     return Picture(
         name,
         made.extension,
@@ -335,8 +337,8 @@ async def _ask_for_what_is_taken(
     # Whose key it is may decide what is taken; only its hash is kept beyond the call.
     server = (engine.address, engine.model, hash(request.key))
     wished: dict[str, object] = {**options, **(DRAFTS if engines.streams(engine) else {})}
-    if is_person(request.owner) and engines.is_openai(engine):
-        wished["safety_identifier"] = pseudonym(request.owner)
+    if is_person(request.payer) and engines.is_openai(engine):
+        wished["safety_identifier"] = pseudonym(request.payer)
     if request.wish.mark and "complexity" in models.known(engine.model).choices:
         # A narrow edit: more may change what was not asked for.
         wished = {"complexity": "low", **wished}

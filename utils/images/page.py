@@ -17,6 +17,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from utils import images, marks
 from utils.images.record_page import described
 from utils.images.record_page import render_record as render_record
+from utils.images.record_page import show_plain_record as show_plain_record
 from utils.review import moves
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.interruptions import uninterrupted
@@ -88,6 +89,15 @@ def show(shared: Store, place: DeltaGenerator, attempt: Attempt) -> None:
     address = images.address(attempt.result.name, "screen")
     image = _image_of(attempt, address, described(shared, attempt))
     place.html(f'<figure class="picture">{image}</figure>')
+
+
+def show_plain(attempt: Attempt) -> None:
+    """Show an attempt to a program: where its own bytes are, and how it came to be."""
+    st.image(
+        f"/{images.address(attempt.result.name)}",
+        alt=f"Picture {attempt.number}: {images.shorten(attempt.wish.prompt)}",
+    )
+    render_facts(attempt)
 
 
 def show_draft(place: DeltaGenerator, draft: object) -> None:
@@ -452,7 +462,7 @@ def show_estimate(shared: Store, place: DeltaGenerator) -> None:
         return
     except ValueError:
         return
-    lines = [estimate_in_words(shared, chosen), left_in_words(spending.left(shared["owner"]))]
+    lines = [estimate_in_words(shared, chosen), left_in_words(spending.left(shared["payer"]))]
     if text := "\n".join(line for line in lines if line):
         place.text(text)
 

@@ -83,7 +83,7 @@ def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str,
             raise ValueError(f"{other['model']}: {exc}") from exc
     count = int(str(shared["count"]))
     dollars = count * sum(models.most_expected(one.model, options) for one, options in chosen)
-    if refusal := spending.refusal(str(shared["owner"]), count * len(chosen), dollars):
+    if refusal := spending.refusal(str(shared["payer"]), count * len(chosen), dollars):
         raise SpentError(refusal)
     return chosen
 

@@ -92,6 +92,11 @@ def write_archive(approval: Approval, approved: Attempt, description: str, *, wh
     return out.getvalue()
 
 
+def record_of(approval: Approval, approved: Attempt, description: str) -> str:
+    """Return the record of a decision as JSON, without files beside it."""
+    return make_record(approval, approved, description, {}).model_dump_json()
+
+
 def make_record(
     approval: Approval, approved: Attempt, description: str, files: Mapping[str, bytes]
 ) -> Record:

@@ -45,6 +45,14 @@ def render_record(shared: Store, attempt: Attempt) -> None:
             render_open_record(shared, attempt, approval)
 
 
+def show_plain_record(shared: Store, attempt: Attempt) -> None:
+    """Hand out the record of a decision to a program, and what the picture's bytes hash to."""
+    approval = shared["approval"]
+    if approval:
+        st.text(f"SHA-256 {attempt.result.name}")
+        st.json(images.record_of(approval, attempt, described(shared, attempt)))
+
+
 def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> None:
     """Show what a decision is known by, and hand it out with its pictures."""
     picture, many = cast("images.Picture", attempt.result), len(approval.attempts)

@@ -39,6 +39,12 @@ INTERRUPTED = Problem(
     "Ask again if you still want it.",
     billed=True,
 )
+FORGOTTEN = Problem(
+    "forgotten",
+    "The server was restarted, and does not know any more that a person was asked. Ask again.",
+)
+NOBODY = Problem("nobody came", "Nobody has decided in a day. Ask again if you still need it.")
+WITHDRAWN = Problem("cancelled", "Nobody is asked any more.")
 UNKNOWN = Problem(
     "unknown",
     "Something went wrong on our side, and it may have been billed. Try again in a moment.",

@@ -80,6 +80,7 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
     waiting = _unseen(_pending(theirs), _pending(base), _pending(mine))
     costs = {key: cost for one in (theirs, mine) for key, cost in _costs(one).items()}
     return {
+        **theirs,
         **mine,
         "recent": (*unseen, *_attempts(mine, "recent"))[-MAX_ATTEMPTS:],
         "pending": (*waiting, *_pending(mine)),

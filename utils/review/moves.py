@@ -12,11 +12,30 @@ from datetime import UTC, datetime
 
 import pybase64
 
-from utils.jobs.outcomes import INTERRUPTED, Problem
+from utils.jobs.outcomes import FORGOTTEN, INTERRUPTED, Problem
 from utils.review.blobs import blobs
 from utils.review.interruptions import uninterrupted
-from utils.review.records import Approval, Attempt, Cost, Engine, Failure, Pending, Result, Wish
-from utils.review.store import DEFAULTS, NOT_REMEMBERED, STAGES, START_OVER_KEEPS, Store, by_key
+from utils.review.records import (
+    REVIEW,
+    Approval,
+    Attempt,
+    Cost,
+    Engine,
+    Failure,
+    Pending,
+    Result,
+    Wish,
+)
+from utils.review.store import (
+    DEFAULTS,
+    NOT_REMEMBERED,
+    OF_REVIEW,
+    STAGES,
+    START_OVER_KEEPS,
+    Store,
+    by_key,
+)
+from utils.settings import get_settings
 
 ClickMove = Callable[[Store, str, "Choose"], None]
 # Reads the settings that stand in the store: who is asked, and for what, once for each of them;
@@ -34,16 +53,20 @@ MAX_SOURCES = 16
 def begin(
     shared: Store,
     remembered: Mapping[str, object],
-    is_known: Callable[[str], bool],
+    is_known: Callable[[Pending], bool],
     settings: Mapping[str, str],
     owner: str = "",
     person: str = "",
+    *,
+    payer: str = "",
+    agent: bool = False,
 ) -> None:
     """Give a new session its keys: what its browser is remembered for, else the defaults.
 
     `settings` are those of the engine with their defaults. A remembered request that `is_known`
     does not know any more is given up: asking again could cost again. `owner` is whose session it
-    is, and `person` their name where that is known.
+    is, and `person` their name where that is known; `payer` is whose limits its calls count for,
+    where it is another, and `agent` says that no person looks at it.
     """
     if "remembered" in shared:
         return
@@ -52,13 +75,20 @@ def begin(
         if key != "remembered":
             values[key] = default if key in NOT_REMEMBERED else remembered.get(key, default)
     shared["owner"] = owner or new_id()
+    shared["payer"] = payer or shared["owner"]
     shared["person"] = person
+    shared["agent"] = agent
+    shared["allowance"] = allowance() if agent else 0
     shared["click_id"] = shared["click_id"] or new_id()
     shared["settings"] = tuple(settings)
     _write_base64(shared)
     for pending in shared["pending"]:
-        if not is_known(pending.id):
-            fail(shared, pending, INTERRUPTED, lost=1)
+        if pending.review and pending.review.owner == shared["owner"]:
+            # Who looks at a review does not wait for themselves.
+            clear_settled(shared, [pending.id])
+        elif not is_known(pending):
+            given_up = FORGOTTEN if pending.review else INTERRUPTED
+            fail(shared, pending, given_up, lost=int(given_up.billed))
     clear_settled(shared)
     # Last, because it says that the session has begun.
     shared["remembered"] = remembered
@@ -395,7 +425,9 @@ def look(shared: Store) -> bool:
 
 @uninterrupted
 def approve(shared: Store, attempt_id: str) -> None:
-    """Make an attempt, the one that the person sees, the result."""
+    """Make an attempt, the one that the person sees, the result. An agent never approves."""
+    if shared["agent"]:
+        return
     clear_error(shared)
     select(shared, attempt_id)
     shared["approved"] = attempt_id
@@ -434,6 +466,31 @@ def take_decision(shared: Store) -> str:
     return decision
 
 
+def add(shared: Store, attempts: Sequence[Attempt], shown: str) -> None:
+    """Take in attempts that others have, and put the one of this id under review."""
+    together = {one.id: one for one in shared["attempts"]}
+    for attempt in attempts:
+        if attempt.id not in together:
+            numbers = [one.number for one in together.values()]
+            free = attempt.number not in numbers
+            number = attempt.number if free else max(numbers) + 1
+            together[attempt.id] = replace(attempt, number=number)
+    if together:
+        shared["attempts"] = _bounded(shared, tuple(together.values()), shown)
+    select(shared, shown)
+
+
+def settle_on(shared: Store, attempt_id: str, approval: Approval) -> None:
+    """Make what somebody has approved the result."""
+    shared["approved"], shared["approval"] = attempt_id, approval
+    _write_base64(shared)
+
+
+def allowance() -> int:
+    """Return how much an agent may ask for before a person has looked."""
+    return get_settings().agent_pictures
+
+
 def enter(shared: Store, stage: str) -> None:
     """Go to a stage."""
     shared["stage"] = stage
@@ -449,8 +506,10 @@ def start_over(shared: Store) -> None:
     shared["prompt_round"] += 1
     drop_references(shared)
     shared["click_id"] = new_id()
+    # Who looks at a review still does.
+    kept_too = OF_REVIEW if shared["owner"].startswith(REVIEW) else ()
     for key, default in DEFAULTS.items():
-        if key not in START_OVER_KEEPS:
+        if key not in START_OVER_KEEPS and key not in kept_too:
             by_key(shared)[key] = default
 
 
@@ -570,12 +629,19 @@ def _ask(
 
 def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
     clear_error(shared)
+    if shared["agent"] and len(wishes) > shared["allowance"]:
+        shared["error_message"] = (
+            f"{shared['allowance']} more may be asked for before a person has looked. Ask a person."
+        )
+        return
     # Two tabs that open with the same memory share a click, unless they ask for other things.
     asked = json.dumps([asdict(wish) for wish in wishes], sort_keys=True)
     click = str(uuid.uuid5(uuid.UUID(shared["click_id"]), asked))
     shared["pending"] = tuple(
         Pending(f"{click}-{number}", click, wish) for number, wish in enumerate(wishes, 1)
     )
+    if shared["agent"]:
+        shared["allowance"] -= len(wishes)
     shared["decision"] = "generate"
 
 

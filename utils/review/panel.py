@@ -7,7 +7,7 @@ from utils.review.store import DEFAULTS, Store, by_key
 
 # In characters: prompts may be so long that the page would get megabytes with each turn.
 LONGEST = 300
-SECRET = ("api_key", "owner", "person")
+SECRET = ("api_key", "owner", "payer", "person")
 # What stands in base64, by the key of the attempt that it belongs to.
 BASE64 = {"generated_image": "under_review", "final_result": "approved"}
 

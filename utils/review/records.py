@@ -69,37 +69,6 @@ class Result(Protocol):
 
 
 @dataclass(frozen=True)
-class Pending:
-    """Something that is waited for: `id` names its job, `click` the click that asked for it, and
-    `kind` the arrow of the flow that leads to the node which waits for it."""
-
-    id: str
-    click: str
-    wish: Wish
-    kind: str = "generate"
-
-
-@dataclass(frozen=True)
-class Order:
-    """All that somebody needs who is to bring what is waited for: `kind` and `id` are those of the
-    Pending, `key` is the one that the person typed, and `owner` whose it will be."""
-
-    kind: str
-    id: str
-    wish: Wish
-    key: str
-    owner: str
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that was waited for in vain."""
-
-    pending: Pending
-    problem: Problem
-
-
-@dataclass(frozen=True)
 class Attempt:
     """A result under review; `id` is that of the job that brought it, `number` is for people, and
     `at` when it came, in UTC as ISO 8601."""
@@ -120,3 +89,83 @@ class Approval:
     at: str
     attempts: tuple[Attempt, ...]
     by: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What somebody has answered who was asked to decide: `kind` is an arrow of the flow, such as
+    "approved" or "declined", `words` are theirs, and `by` is who it was, where that is known.
+    `approved` is the id of the attempt that was approved, and `approval` how that came about."""
+
+    kind: str
+    words: str = ""
+    by: str = ""
+    approved: str = ""
+    approval: Approval | None = None
+
+
+@dataclass(frozen=True)
+class Review:
+    """Attempts that wait for somebody's decision, for the `number`th time.
+
+    `shown` is the attempt that is under review first, `at` when it was asked (UTC, ISO 8601), `by`
+    by whom where that is known, and `link` is where it is decided.
+    """
+
+    id: str
+    number: int
+    purpose: str
+    attempts: tuple[Attempt, ...]
+    shown: str
+    at: str
+    by: str = ""
+    link: str = ""
+    decision: Decision | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose the attempts are while it is looked at: all who look share one memory."""
+        return review_owner(self.id)
+
+
+# What no browser's token and no person begins with.
+REVIEW = "review-"
+
+
+def review_owner(review_id: str) -> str:
+    """Return the owner of what belongs to the review of this id."""
+    return f"{REVIEW}{review_id}"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Something that is waited for: `id` names its job, `click` the click that asked for it, and
+    `kind` the node which waits for it. `review` is what a person is to decide, if one is asked."""
+
+    id: str
+    click: str
+    wish: Wish
+    kind: str = "generate"
+    review: Review | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that somebody needs who is to bring what is waited for: `kind` and `id` are those of the
+    Pending, `key` is the one that the person typed, `owner` whose it will be, and `payer` whose
+    limits it counts for."""
+
+    kind: str
+    id: str
+    wish: Wish
+    key: str
+    owner: str
+    payer: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that was waited for in vain."""
+
+    pending: Pending
+    problem: Problem

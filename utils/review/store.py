@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
-from utils.review.records import Approval, Attempt, Cost, Failure, Pending
+from utils.review.records import Approval, Attempt, Cost, Decision, Failure, Pending
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,15 @@ class Store(TypedDict):
     costs: Mapping[str, Cost]
     api_key: str
     owner: str
+    payer: str
     person: str
+    review: str
+    round: int
+    asked_for: str
+    answer: Decision | None
+    agent: bool
+    allowance: int
+    listens: bool
     settings: tuple[str, ...]
     remembered: Mapping[str, object]
 
@@ -104,14 +112,34 @@ DEFAULTS: Store = {
     "costs": {},
     "api_key": "",
     "owner": "",
+    "payer": "",
     "person": "",
+    "review": "",
+    "round": 0,
+    "asked_for": "",
+    "answer": None,
+    "agent": False,
+    "allowance": 0,
+    "listens": False,
     "settings": (),
     "remembered": {},
 }
 
 # Of this session alone: its key, who it is, and what follows from the rest.
 NOT_REMEMBERED = frozenset(
-    {"api_key", "owner", "person", "settings", "remembered", "generated_image", "final_result"}
+    {
+        "api_key",
+        "owner",
+        "payer",
+        "person",
+        "agent",
+        "allowance",
+        "listens",
+        "settings",
+        "remembered",
+        "generated_image",
+        "final_result",
+    }
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",
@@ -123,6 +151,9 @@ START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "count",
     "costs",
 }
+
+# What is asked of a person, and what they have answered.
+OF_REVIEW = ("review", "round", "asked_for", "answer")
 
 
 def by_key(shared: Store) -> MutableMapping[str, object]:

@@ -9,12 +9,12 @@ from typing import Any, get_type_hints
 from cattrs.preconf.json import make_converter
 
 from utils.jobs.outcomes import Problem
-from utils.review.records import Order, Result
+from utils.review.records import Order, Result, Review
 from utils.review.store import Store
 
 _converter = make_converter()
 _hints = get_type_hints(Store)
-_kinds: dict[str, type] = {"Problem": Problem, "Order": Order, "str": str}
+_kinds: dict[str, type] = {"Problem": Problem, "Order": Order, "Review": Review, "str": str}
 
 
 def learn(result: type, *others: type) -> None:

@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 _away = {"since": 0.0, "until": 0.0}
 
 
-class StoreAwayError(Exception):
+class StoreAwayError(ConnectionError):
     """The store does not answer, or cannot take anything in now."""
 
 

@@ -1,0 +1,110 @@
+"""The page as a program sees it: the same things in plain elements, with keys that stay.
+
+It may ask for pictures, and ask a person; there is nothing here by which it could approve.
+"""
+
+import streamlit as st
+
+from screens import door, parts, requests
+from utils.images import page
+from utils.review import asking, moves
+from utils.review.store import STAGES, Store, by_key
+
+PROMPT, ATTEMPT = "prompt", "attempt"
+
+
+def render(shared: Store) -> parts.WaitView | None:
+    """Show the stage that the session is at, and what can be done there."""
+    st.text(f"Stage: {STAGES[shared['stage']].heading}")
+    if shared["error_message"]:
+        st.warning(parts.error_in_words(shared))
+    requests.render_answer(shared)
+    if shared["stage"] == "final":
+        render_result(shared)
+    else:
+        render_asking(shared)
+    st.button("Start Over", key="Start Over", on_click=moves.decide, args=(shared, "start over"))
+    return None
+
+
+def render_asking(shared: Store) -> None:
+    """Take a prompt, show what there is, and offer to ask a person."""
+    resting = bool(shared["pending"])
+    by_key(shared)[PROMPT] = shared["task_input"]
+    st.text_area(
+        "Prompt",
+        key=PROMPT,
+        on_change=type_prompt,
+        args=(shared,),
+        disabled=resting,
+    )
+    click_button(shared, "Generate Image", "generate")
+    if shared["attempts"]:
+        click_button(shared, "Regenerate", "regenerate")
+        render_attempts(shared)
+        st.text_input(
+            "What should be different here? The rest should stay.",
+            key="change",
+            disabled=resting,
+            persist_state="session",
+        )
+        click_button(shared, "Change picture", "change")
+        if door.asks_people() and not resting:
+            requests.render_ask_form(shared)
+    if resting:
+        requests.render_asked(shared)
+        st.button("Cancel", key="Cancel", on_click=moves.decide, args=(shared, "cancel"))
+    if asking.may_listen(shared):
+        st.button(
+            "Wait for the decision",
+            key="Wait for the decision",
+            on_click=asking.listen,
+            args=(shared,),
+        )
+
+
+def render_attempts(shared: Store) -> None:
+    """Show all attempts, and let one of them be put under review."""
+    for attempt in shared["attempts"]:
+        page.show_plain(attempt)
+    numbers = {attempt.id: str(attempt.number) for attempt in shared["attempts"]}
+    by_key(shared)[ATTEMPT] = shared["under_review"]
+    st.selectbox(
+        "Picture under review",
+        list(numbers),
+        format_func=lambda attempt_id: numbers[attempt_id],
+        key=ATTEMPT,
+        on_change=pick,
+        args=(shared,),
+        disabled=bool(shared["pending"]),
+    )
+
+
+def render_result(shared: Store) -> None:
+    """Hand out what was approved, and the record of the decision."""
+    attempt = moves.find_attempt(shared, shared["approved"])
+    page.show_plain(attempt)
+    page.show_plain_record(shared, attempt)
+
+
+def type_prompt(shared: Store) -> None:
+    """Keep the prompt that was written."""
+    shared["task_input"] = str(by_key(shared)[PROMPT])
+    # The box that a person would have holds the same.
+    moves.fit_boxes(shared)
+
+
+def pick(shared: Store) -> None:
+    """Put the attempt under review that was chosen."""
+    moves.select(shared, str(by_key(shared)[ATTEMPT]))
+
+
+def click_button(shared: Store, label: str, move: str) -> None:
+    """Render a button that costs money; its key stays the same, for programs."""
+    st.button(
+        label,
+        key=label,
+        on_click=moves.click,
+        args=(shared, move, shared["click_id"]),
+        disabled=bool(shared["pending"]),
+    )

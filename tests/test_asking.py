@@ -1,0 +1,390 @@
+"""Asking a person: the reviews themselves in both back ends, and the moves of both sides."""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from flow import create_flow
+from nodes import GenerateImageNode, is_known
+from tests import stores
+from tests.stores import new_store
+from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
+from utils.review import asking, moves
+from utils.review.memory import browser_memory
+from utils.review.records import Decision, Order, Review, review_owner
+from utils.review.reviews import Reviews
+from utils.review.reviews import reviews as room
+from utils.review.store import Store, by_key
+from utils.settings import get_settings
+from utils.shared.reviews import SharedReviews
+
+LINK = "http://here/?review="
+
+
+@pytest.fixture(params=["here", "shared"])
+def reviews(request: pytest.FixtureRequest) -> Reviews:
+    """A room of reviews in which nothing waits."""
+    if request.param == "shared":
+        request.getfixturevalue("shared_store")
+        return cast("Reviews", SharedReviews())
+    return Reviews()
+
+
+@pytest.fixture(autouse=True)
+def fast_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "LOOK", 0.01)
+
+
+def now(**ago: float) -> str:
+    return (datetime.now(UTC) - timedelta(**ago)).isoformat(timespec="seconds")
+
+
+def review(number: int = 1, review_id: str = "r", **fields: Any) -> Review:
+    shared = new_store()
+    attempt = stores.make(shared)
+    fields = {"at": now()} | fields
+    return Review(review_id, number, "a cover", (attempt,), attempt.id, **fields)
+
+
+def test_what_is_asked_waits_until_it_is_decided(reviews: Reviews) -> None:
+    asked = review()
+    assert reviews.ask(asked)
+    assert not reviews.ask(asked)
+    assert reviews.find("r") == asked
+    assert reviews.find("other") is None
+    assert list(reviews.waiting()) == [asked]
+    answer = Decision("declined", "No")
+    assert reviews.decide("r", 1, answer) == answer
+    assert list(reviews.waiting()) == []
+    found = reviews.find("r")
+    assert found
+    assert found.decision == answer
+
+
+def test_the_first_decision_counts_and_everybody_is_told_it(reviews: Reviews) -> None:
+    reviews.ask(review())
+    told: list[Decision | None] = []
+
+    def decide(words: str) -> None:
+        told.append(reviews.decide("r", 1, Decision("declined", words)))
+
+    threads = [threading.Thread(target=decide, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 8
+    assert len({answer.words for answer in told if answer}) == 1
+
+
+def test_a_decision_is_about_the_time_that_it_was_asked(reviews: Reviews) -> None:
+    reviews.ask(review())
+    reviews.decide("r", 1, Decision("declined"))
+    again = review(2)
+    assert reviews.ask(again)
+    assert list(reviews.waiting()) == [again]
+    assert reviews.decide("r", 1, Decision("approved")) is None
+    assert reviews.decide("gone", 1, Decision("approved")) is None
+    assert list(reviews.waiting()) == [again]
+
+
+def test_the_newest_waits_first_and_nothing_longer_than_a_day(reviews: Reviews) -> None:
+    for review_id, hours in (("old", 25), ("first", 3), ("second", 1)):
+        reviews.ask(review(review_id=review_id, at=now(hours=hours)))
+    assert [one.id for one in reviews.waiting()] == ["second", "first"]
+
+
+def asked_store(purpose: str = "a cover", **session: Any) -> Store:
+    """A session that has asked a person."""
+    shared = new_store()
+    cast("Any", shared).update(session)
+    stores.make(shared)
+    by_key(shared)[asking.PURPOSE] = purpose
+    asking.ask(shared, LINK)
+    create_flow("user_feedback").run(shared)
+    return shared
+
+
+def visitor(shared: Store, **session: Any) -> Store:
+    """A session that looks at what another has asked."""
+    (waiting,) = asking.asked_reviews(shared)
+    other = cast("Store", {})
+    owner = asking.home(waiting.id, "own")
+    moves.begin(
+        other,
+        browser_memory.recall(owner),
+        is_known,
+        stores.SETTINGS,
+        owner,
+        payer="own",
+        **session,
+    )
+    asking.look(other)
+    return other
+
+
+def wait(shared: Store) -> None:
+    """Wait as a page does, until nothing is waited for."""
+    while shared["pending"]:
+        create_flow(shared["pending"][0].kind, lambda running: None).run(shared)
+
+
+@pytest.fixture(params=["here", "shared"])
+def anywhere(request: pytest.FixtureRequest) -> None:
+    if request.param == "shared":
+        request.getfixturevalue("shared_store")
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_without_streamlit_a_script_asks_and_a_person_approves() -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    assert other["asked_for"] == "a cover"
+    assert other["stage"] == "user_feedback"
+    assert other["payer"] == "own"
+    another = stores.make(other, "another fox")
+    asking.approve(other, another.id)
+    assert other["decision"] == "approve"
+    wait(shared)
+    assert shared["stage"] == "final"
+    assert shared["approved"] == another.id
+    assert shared["approval"] == other["approval"]
+    assert len(shared["attempts"]) == 2
+    assert shared["final_result"]
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_declined_it_stays_at_the_review_with_a_word() -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    by_key(other)[asking.WORDS] = "No"
+    asking.decline(other)
+    wait(shared)
+    assert shared["stage"] == "user_feedback"
+    assert shared["answer"] == Decision("declined", "No")
+    asking.ask(shared, LINK)
+    assert shared["pending"][0].id.endswith("-2")
+    assert shared["answer"] is None
+
+
+def test_of_two_who_decide_the_second_is_told() -> None:
+    shared = asked_store()
+    first, second = visitor(shared), visitor(shared)
+    asking.approve(first, first["under_review"])
+    asking.decline(second)
+    assert second["error_message"] == "Somebody was faster than you: this is approved already."
+    assert second["answer"] == first["answer"]
+    asking.approve(second, second["under_review"])
+    assert second["decision"] == ""
+
+
+def test_who_looks_on_after_the_decision_keeps_what_they_look_at() -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    another = stores.make(other, "another fox")
+    asking.approve(other, another.id)
+    later = visitor(shared)
+    assert later["approved"] == another.id
+    assert later["under_review"] == another.id
+    moves.select(later, shared["under_review"])
+    assert not asking.look(later)
+    assert later["under_review"] == shared["under_review"]
+
+
+def test_nothing_is_asked_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = new_store()
+    stores.make(shared)
+    by_key(shared)[asking.PURPOSE] = "a cover"
+
+    def fail(_: object) -> bool:
+        raise ConnectionError
+
+    with monkeypatch.context() as away:
+        away.setattr(room, "ask", fail, raising=False)
+        asking.ask(shared, LINK)
+    assert not shared["pending"]
+    assert shared["error_message"] == STORE_AWAY.sentence
+    assert shared["asked_for"] == "a cover"
+    asking.ask(shared, LINK)
+    assert shared["round"] == 1
+
+
+@pytest.mark.parametrize("lost", ["decide", "find"])
+def test_a_store_that_is_away_loses_no_decision(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    with monkeypatch.context() as away:
+
+        def fail(*_: object) -> None:
+            raise ConnectionError
+
+        away.setattr(room, lost, fail, raising=False)
+        asking.decline(other)
+        moves.decide(shared, "cancel")
+        create_flow("user_feedback").run(shared)
+        assert asking.look(other) is False
+    if lost == "decide":
+        assert other["error_message"] == asking.AWAY
+        assert other["answer"] is None
+    else:
+        assert other["answer"] == Decision("declined")
+    assert not shared["pending"]
+
+
+def test_who_looks_pays_and_the_review_keeps_what_comes() -> None:
+    other = visitor(asked_store())
+    stores.ask(other)
+    ((pending, order),) = GenerateImageNode(None).prep(other)
+    assert order == Order("generate", pending.id, pending.wish, "", other["owner"], "own")
+    assert other["owner"] == review_owner(other["review"])
+
+
+def test_an_agent_decides_nothing() -> None:
+    shared = asked_store()
+    other = visitor(shared, agent=True)
+    asking.approve(other, other["under_review"])
+    asking.decline(other)
+    moves.approve(other, other["under_review"])
+    assert not other["approved"]
+    assert not other["decision"]
+    assert room.find(other["review"]) == asking.asked_reviews(shared)[0]
+
+
+def test_an_agent_may_ask_for_so_much_until_a_person_has_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AGENT_PICTURES", "2")
+    get_settings.cache_clear()
+    shared = cast("Store", {})
+    moves.begin(shared, {}, is_known, stores.SETTINGS, agent=True)
+    stores.make(shared)
+    stores.make(shared)
+    moves.generate(shared, shared["click_id"], stores.choose)
+    assert not shared["pending"]
+    assert shared["error_message"].startswith("0 more may be asked for")
+    asking.receive(shared, Decision("declined"))
+    stores.make(shared)
+
+
+def test_nothing_is_asked_without_a_purpose() -> None:
+    shared = new_store()
+    stores.make(shared)
+    by_key(shared)[asking.PURPOSE] = "  "
+    asking.ask(shared, LINK)
+    assert not shared["pending"]
+    assert shared["error_message"] == "Say first what it is for: a few words are enough."
+
+
+def test_cancelled_nobody_is_asked_any_more() -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    moves.decide(shared, "cancel")
+    create_flow("user_feedback").run(shared)
+    assert not shared["pending"]
+    assert shared["error_message"] == "Nobody is asked any more."
+    assert shared["costs"][asking_id(other)].lost == 0
+    asking.look(other)
+    assert other["answer"] == Decision("withdrawn")
+    asking.approve(other, other["under_review"])
+    assert not other["approved"]
+
+
+def asking_id(other: Store) -> str:
+    return f"{other['review']}-{other['round']}"
+
+
+def test_a_decision_just_before_cancel_counts() -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    asking.decline(other)
+    moves.decide(shared, "cancel")
+    create_flow("user_feedback").run(shared)
+    assert shared["answer"] == Decision("declined")
+
+
+def test_nobody_comes_in_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = asked_store()
+    monkeypatch.setattr(asking, "is_over", lambda review: True)
+    wait(shared)
+    assert shared["error_message"].startswith("Nobody has decided in a day.")
+
+
+def test_a_restarted_server_says_that_it_has_forgotten() -> None:
+    shared = asked_store()
+    browser_memory.remember(shared)
+    lost = replace(asking.asked_reviews(shared)[0], id="lost")
+    remembered = dict(moves.snapshot(shared))
+    remembered["pending"] = tuple(
+        replace(one, id="lost-1", review=lost) for one in shared["pending"]
+    )
+    again = cast("Store", {})
+    moves.begin(again, remembered, is_known, stores.SETTINGS)
+    assert not again["pending"]
+    assert again["error_message"] == FORGOTTEN.sentence
+
+
+def test_start_over_keeps_who_looks_at_a_review_there() -> None:
+    other = visitor(asked_store())
+    moves.start_over(other)
+    assert asking.visits(other)
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """An address that notes what it is told."""
+    told: list[dict[str, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", told
+        server.shutdown()
+
+
+def until(holds: Any) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_somebody_elsewhere_is_told_and_of_nothing_but_where(
+    hook: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, told = hook
+    monkeypatch.setenv("REVIEW_WEBHOOK", address)
+    get_settings.cache_clear()
+    shared = asked_store()
+    other = visitor(shared)
+    until(lambda: len(told) == 1)
+    asking.decline(other)
+    until(lambda: len(told) == 2)
+    review_id = other["review"]
+    for one, kind in zip(told, ("waiting", "declined"), strict=True):
+        assert one == {"id": review_id, "link": f"{LINK}{review_id}", "kind": kind}
+
+
+def test_an_address_that_fails_is_one_line_and_delays_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REVIEW_WEBHOOK", "http://127.0.0.1:9/secret-path")
+    get_settings.cache_clear()
+    shared = asked_store()
+    visitor(shared)
+    until(lambda: "REVIEW_WEBHOOK was not told of waiting: ConnectError" in caplog.text)
+    assert "secret-path" not in caplog.text

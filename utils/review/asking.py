@@ -1,0 +1,298 @@
+"""How a person is asked to decide, and what becomes of it: the moves of both sides.
+
+One side asks, by a session of its own; others look at the review by its link, and the first who
+decides has decided. The wait is a call like any other, but costs nothing and holds no place.
+"""
+
+import asyncio
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+from utils.jobs.outcomes import CANCELLED, FORGOTTEN, NOBODY, STORE_AWAY, WITHDRAWN, FailedError
+from utils.jobs.table import Call, OnPartial
+from utils.review import moves
+from utils.review.interruptions import uninterrupted
+from utils.review.memory import browser_memory
+from utils.review.records import REVIEW, Approval, Decision, Pending, Review, review_owner
+from utils.review.reviews import is_over, reviews
+from utils.review.store import Store, by_key
+from utils.review.webhook import tell
+
+KIND = "person"
+APPROVED, DECLINED, WITHDRAWAL = "approved", "declined", "withdrawn"
+# The keys of the boxes: what it is for, and a word to those who asked.
+PURPOSE, WORDS = "purpose", "words"
+# In characters.
+LONGEST = 300
+# In seconds: how often somebody who waits looks whether there is a decision.
+LOOK = 1.0
+AWAY = "Your decision could not be written down just now. Try again in a moment."
+GONE = "This request is not known here any more. Whoever sent you the link can ask again."
+
+
+def home(review_id: str, own: str) -> str:
+    """Return whose things a page shows that was opened for a review: its own where there is none.
+
+    `own` is the owner that the page has otherwise.
+    """
+    try:
+        known = bool(review_id) and reviews.find(review_id) is not None
+    except ConnectionError:
+        known = True
+    return review_owner(review_id) if known else own
+
+
+def visits(shared: Store) -> bool:
+    """Return whether this session looks at a review by its link, and may decide."""
+    return shared["owner"].startswith(REVIEW)
+
+
+def may_decide(shared: Store) -> bool:
+    """Return whether a decision of this session about a review would count."""
+    return visits(shared) and not shared["agent"] and shared["answer"] is None
+
+
+def is_decided(shared: Store) -> bool:
+    """Return whether what this session looks at was decided already."""
+    return visits(shared) and shared["answer"] is not None
+
+
+@uninterrupted
+def ask(shared: Store, link: str) -> None:
+    """Ask a person to decide about the attempts; `link` is where a review is, without its id."""
+    purpose = str(by_key(shared).get(PURPOSE) or shared["asked_for"]).strip()[:LONGEST]
+    moves.keep_widgets(shared)
+    moves.clear_error(shared)
+    shared["asked_for"] = purpose
+    if shared["pending"] or not shared["under_review"]:
+        return
+    if not purpose:
+        shared["error_message"] = "Say first what it is for: a few words are enough."
+        return
+    review_id = shared["review"] or secrets.token_urlsafe(16)
+    review = Review(
+        review_id,
+        shared["round"] + 1,
+        purpose,
+        shared["attempts"],
+        shared["under_review"],
+        _now(),
+        shared["person"],
+        f"{link}{review_id}",
+    )
+    try:
+        _open(review)
+    except ConnectionError:
+        shared["error_message"] = STORE_AWAY.sentence
+        return
+    shared["review"], shared["round"] = review.id, review.number
+    shared["answer"], shared["listens"] = None, False
+    shared["pending"] = (_pending(review),)
+    shared["decision"] = "ask a person"
+
+
+@uninterrupted
+def listen(shared: Store) -> None:
+    """Wait from now on, and do not only look: also where another session has asked."""
+    if visits(shared) and not shared["pending"]:
+        try:
+            review = reviews.find(shared["review"])
+        except ConnectionError:
+            review = None
+        if review is None:
+            shared["error_message"] = GONE
+            return
+        shared["pending"] = (_pending(review),)
+    shared["listens"] = True
+
+
+def may_listen(shared: Store) -> bool:
+    """Return whether there is a decision to wait for that nobody here waits for."""
+    waits_there = visits(shared) and shared["answer"] is None and not shared["pending"]
+    return rests(shared) or waits_there
+
+
+def rests(shared: Store) -> bool:
+    """Return whether nobody waits for what is pending: an agent gets the link at once, and says
+    itself when it has the time to wait for the decision."""
+    return shared["agent"] and not shared["listens"] and bool(asked_reviews(shared))
+
+
+def asked_reviews(shared: Store) -> list[Review]:
+    """Return what this session has asked a person for, and waits for."""
+    return [one.review for one in shared["pending"] if one.review]
+
+
+def wait_for_person(review: Review) -> Call:
+    """Return the call that ends with the Decision that counts about what was asked."""
+
+    async def call(on_partial: OnPartial) -> Decision:
+        while True:
+            try:
+                found = await asyncio.to_thread(reviews.find, review.id)
+            except ConnectionError:
+                found = review
+            if found is None or found.number != review.number:
+                raise FailedError(FORGOTTEN)
+            if found.decision:
+                return found.decision
+            if is_over(found):
+                raise FailedError(NOBODY)
+            await asyncio.sleep(LOOK)
+
+    return call
+
+
+def withdraw(review: Review) -> None:
+    """Ask nobody any more, unless somebody has decided already.
+
+    While the store is away nobody is told: a decision that comes then finds nobody who waits.
+    """
+    with suppress(ConnectionError):
+        _decide(review.id, review.number, Decision(WITHDRAWAL))
+
+
+def outcome(review: Review, ended_with: object) -> object:
+    """Return how the wait for a person has ended whose job `ended_with` this: a decision counts,
+    also one that came just before it was withdrawn."""
+    try:
+        found = reviews.find(review.id)
+    except ConnectionError:
+        found = None
+    decision = found.decision if found and found.number == review.number else None
+    if decision and decision.kind != WITHDRAWAL:
+        return decision
+    is_cancelled = getattr(ended_with, "kind", "") == CANCELLED.kind
+    return WITHDRAWN if decision or is_cancelled else ended_with
+
+
+def exists(review: Review) -> bool:
+    """Return whether a review that was asked for is still known."""
+    try:
+        return reviews.find(review.id) is not None
+    except ConnectionError:
+        return True
+
+
+def receive(shared: Store, decision: Decision) -> None:
+    """Take in what a person has decided about what this session has asked."""
+    shared["answer"] = decision
+    if shared["agent"]:
+        shared["allowance"] = moves.allowance()
+    if _take_approval(shared, decision):
+        moves.enter(shared, "final")
+
+
+def look(shared: Store) -> bool:
+    """Take in what has become of the review that this session looks at; return whether it is
+    something else than before."""
+    if not visits(shared):
+        return False
+    try:
+        review = reviews.find(shared["owner"].removeprefix(REVIEW))
+    except ConnectionError:
+        return False
+    if review is None or review.number < shared["round"]:
+        return False
+    is_news = (review.number, review.decision) != (shared["round"], shared["answer"])
+    if review.number > shared["round"]:
+        take(shared, review)
+    if is_news and review.decision:
+        shared["answer"] = review.decision
+        _take_approval(shared, review.decision)
+    if shared["agent"] and shared["approved"]:
+        # Others who look may be at another stage, and share the memory.
+        moves.enter(shared, "final")
+    return is_news
+
+
+def _take_approval(shared: Store, decision: Decision) -> bool:
+    """Take in what was approved, if anything was; return whether."""
+    if decision.approval is None:
+        return False
+    moves.add(shared, decision.approval.attempts, decision.approved)
+    moves.settle_on(shared, decision.approved, decision.approval)
+    return True
+
+
+def take(shared: Store, review: Review) -> None:
+    """Take in what is asked for."""
+    shared["review"], shared["round"] = review.id, review.number
+    shared["asked_for"], shared["answer"] = review.purpose, review.decision
+    shared["approved"], shared["approval"] = "", None
+    moves.add(shared, review.attempts, review.shown)
+    moves.enter(shared, "user_feedback")
+
+
+@uninterrupted
+def approve(shared: Store, attempt_id: str) -> None:
+    """Approve an attempt; where others asked for it, if nobody has decided before."""
+    if not visits(shared):
+        moves.approve(shared, attempt_id)
+        return
+    if not may_decide(shared):
+        return
+    approval = Approval(_now(), shared["attempts"], shared["person"])
+    mine = Decision(APPROVED, "", shared["person"], attempt_id, approval)
+    if _answer(shared, mine):
+        moves.approve(shared, attempt_id)
+        shared["approval"] = approval
+
+
+@uninterrupted
+def decline(shared: Store) -> None:
+    """Decline what was asked for, with a word to whoever did."""
+    words = str(by_key(shared).get(WORDS) or "").strip()[:LONGEST]
+    if may_decide(shared) and not shared["pending"]:
+        _answer(shared, Decision(DECLINED, words, shared["person"]))
+
+
+def _pending(review: Review) -> Pending:
+    """Return what a session waits for that waits for this: one job for all of them."""
+    wish = next(one.wish for one in review.attempts if one.id == review.shown)
+    return Pending(f"{review.id}-{review.number}", review.id, wish, KIND, review)
+
+
+def _answer(shared: Store, mine: Decision) -> bool:
+    """Decide; return whether that counts, and take in what does."""
+    moves.clear_error(shared)
+    try:
+        counts = _decide(shared["review"], shared["round"], mine)
+    except ConnectionError:
+        shared["error_message"] = AWAY
+        return False
+    if counts is None:
+        shared["error_message"] = GONE
+        return False
+    shared["answer"] = counts
+    if counts != mine:
+        shared["error_message"] = f"Somebody was faster than you: this is {counts.kind} already."
+    return counts == mine
+
+
+def _decide(review_id: str, number: int, decision: Decision) -> Decision | None:
+    counts = reviews.decide(review_id, number, decision)
+    # Decided it is, whether or not it can be read again.
+    with suppress(ConnectionError):
+        review = reviews.find(review_id)
+        if counts == decision and review:
+            tell(review)
+    return counts
+
+
+def _open(review: Review) -> None:
+    """Let a review wait. Raises ConnectionError where that cannot be written down now."""
+    # First what people find, and then that there is something.
+    place = cast("Store", {})
+    moves.begin(place, browser_memory.recall(review.owner), lambda _: True, {}, review.owner)
+    take(place, replace(review, decision=None))
+    browser_memory.remember(place)
+    if reviews.ask(review):
+        tell(review)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

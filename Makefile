@@ -80,6 +80,11 @@ $(SERVERS)/ready: tests/servers/requirements.txt tests/servers/package.json $(VE
 	$(SERVERS)/bin/npm install --prefix $(SERVERS) --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
+.PHONY: bench-agents
+
+bench-agents: $(VENV)/test.ready  ## Measure a hundred agents that wait for twenty people, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench.agents
+
 .PHONY: test-cluster bench-cluster
 
 test-cluster: $(VENV)/cluster.ready  ## Set up a real proxy, and test several servers that share a real store

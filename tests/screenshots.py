@@ -4,12 +4,14 @@ import base64
 import io
 import math
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.agents import ENABLED, Agent, connect
 from tests.browser import ARGS, find_system_browser
 from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import ImagesServer
@@ -21,6 +23,7 @@ from tests.studio import (
     expect_screen,
     expect_settled,
     open_app,
+    open_link,
     picture_of,
     prompt_box,
 )
@@ -40,6 +43,8 @@ BANNER_PAGE = """
 </div></body>
 """
 
+TERMINAL = "margin: 48px; background: #151614; color: #d8e6df; font: 20px/1.9 monospace"
+
 Frame = tuple[bytes, int]
 
 
@@ -54,6 +59,8 @@ def make() -> None:
             make_banner(browser)
             make_film(browser, app)
             make_marking(browser, app)
+        with run_app(Path(folder) / "agents", **ENABLED) as app, connect(app) as agent:
+            make_asking(browser, agent)
         with (
             ImagesServer() as server,
             run_app(Path(folder) / "api", **server.environment) as app,
@@ -74,15 +81,19 @@ def make_banner(browser: Browser) -> None:
 def make_film(browser: Browser, app: RunningApp) -> None:
     """Write assets/journey.webp, the way from a prompt to the approved picture."""
     page = browser.new_page(viewport={"width": FILM[0], "height": FILM[1]})
-    frames = list(film(page, app))
+    write_film("journey", list(film(page, app)))
     page.close()
+
+
+def write_film(name: str, frames: list[Frame]) -> None:
+    """Write a film into assets."""
     pictures = [Image.open(io.BytesIO(frame)).convert("RGB") for frame, _ in frames]
     small = [
         one.resize((FILM_WIDTH, FILM_WIDTH * FILM[1] // FILM[0]), Image.Resampling.LANCZOS)
         for one in pictures
     ]
     small[0].save(
-        ROOT / "assets/journey.webp",
+        ROOT / f"assets/{name}.webp",
         save_all=True,
         append_images=small[1:],
         duration=[milliseconds for _, milliseconds in frames],
@@ -121,6 +132,49 @@ def film(page: Page, app: RunningApp) -> Iterator[Frame]:
     expect(picture_of(page)).to_be_visible()
     expect_settled(page)
     yield page.screenshot(), 2500
+
+
+def make_asking(browser: Browser, agent: Agent) -> None:
+    """Write assets/asking.webp: a program asks, a person decides, the program has the answer."""
+    with browser.new_context(viewport={"width": FILM[0], "height": FILM[1]}) as context:
+        write_film("asking", list(film_of_asking(context, agent)))
+
+
+def film_of_asking(context: BrowserContext, agent: Agent) -> Iterator[Frame]:
+    """Show what a program sends and is told, and between it the page of the person."""
+    page, person = context.new_page(), context.new_page()
+    lines = ['$ agent: interact  prompt = "A city by the water on a starry night", count = 3']
+    agent.open().generate("A city by the water on a starry night", count=3)
+    yield terminal(page, lines), 1500
+    purpose = "The poster of the harbour festival"
+    link = agent.ask(purpose)
+    lines += [f'$ agent: Ask a person  purpose = "{purpose}"', f"  {link}"]
+    yield terminal(page, lines), 1500
+    lines += ["$ agent: Wait for the decision", "  …"]
+    yield terminal(page, lines), 1200
+    open_link(person, link)
+    yield person.screenshot(), 2200
+    person.get_by_role("radio", name="2", exact=True).click()
+    expect(person.get_by_text("Picture 2 ·")).to_be_visible()
+    expect_settled(person)
+    expect_original(person)
+    yield person.screenshot(), 1500
+    button(person, "Approve").click()
+    expect_screen(person, "3. Final Result")
+    expect_settled(person)
+    yield person.screenshot(), 1800
+    agent.press("Wait for the decision")
+    record = agent.record()
+    lines[-1] = f"  approved at {record['at']}, out of {len(record['attempts'])}"
+    lines += [f"  {text}" for text in agent.texts("text") if text.startswith("SHA-256")]
+    yield terminal(page, lines), 3000
+
+
+def terminal(page: Page, lines: list[str]) -> bytes:
+    """Return a picture of a terminal."""
+    written = escape("\n".join(lines))
+    page.set_content(f'<body style="{TERMINAL}"><pre style="white-space: pre-wrap">{written}</pre>')
+    return page.screenshot()
 
 
 def make_marking(browser: Browser, app: RunningApp) -> None:

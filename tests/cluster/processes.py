@@ -140,6 +140,13 @@ class Cluster:
         self.workers.append(worker)
         return worker
 
+    def wait_until_healthy(self) -> None:
+        """Wait until every replica would serve a click."""
+        until = time.monotonic() + 30
+        while any(one.status("/health") != 200 for one in self.replicas):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
     def ask_to_stop(self) -> None:
         """Ask all servers at once, because each waits for its calls in flight."""
         for worker in self.workers:

@@ -80,14 +80,6 @@ def expect_late_picture(page: Page, prompt: str) -> None:
     assert not MAY_BE_BILLED.search(alert(page))
 
 
-def wait_until_healthy(cluster: Cluster) -> None:
-    """Wait until every replica would serve a click."""
-    until = time.monotonic() + AFTER_LEASE / 1000
-    while any(one.status("/health") != 200 for one in cluster.replicas):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
 def prompts(server: ImagesServer) -> list[str]:
     """What was asked for, in order."""
     return [str(call.wish["prompt"]) for call in server.calls]
@@ -293,7 +285,7 @@ def test_without_its_store_a_click_begins_nothing_and_what_is_there_stays(
     cluster.store.start()
     regenerate(page, 2)
     assert len(images_server.calls) == 2
-    wait_until_healthy(cluster)
+    cluster.wait_until_healthy()
 
 
 def test_the_first_click_of_all_without_a_store_keeps_the_prompt(

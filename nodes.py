@@ -136,7 +136,9 @@ class CancelNode(Node):  # type: ignore[misc]
         for pending in waits:
             if pending.review:
                 asking.withdraw(pending.review)
-        return [(pending, jobs.cancel(pending.id)) for pending in waits]
+        # The last in line first: one before it would leave its place, and the next one begin.
+        stopped = [(pending, jobs.cancel(pending.id)) for pending in reversed(waits)]
+        return stopped[::-1]
 
     def post(self, shared: Store, _: Sequence[Pending], ended: Ended) -> str:
         """Write what is there, or that it was cancelled."""

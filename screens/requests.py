@@ -113,8 +113,7 @@ def render_ask(shared: Store) -> None:
     """Offer to ask somebody else, before one decides."""
     if not door.asks_people() or asking.visits(shared) or shared["pending"]:
         return
-    with st.expander("Not sure? Let somebody else decide"):
-        render_ask_form(shared)
+    render_ask_form(shared)
 
 
 def render_ask_form(shared: Store) -> None:
@@ -125,6 +124,7 @@ def render_ask_form(shared: Store) -> None:
             "What is the picture for?",
             key=asking.PURPOSE,
             max_chars=asking.LONGEST,
+            placeholder="Not sure? Somebody else may decide",
             persist_state="session",
         )
         st.form_submit_button(

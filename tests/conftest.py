@@ -122,6 +122,9 @@ def shared_store(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Va
         cast("Any", room)._shared.cache_clear()
     codec.learn(Text, Draft)
     yield valkey
+    if cast("Any", jobs)._shared.cache_info().currsize:
+        jobs.stop()
+    connection.client().close()
     connection.note_back()
 
 

@@ -16,6 +16,7 @@ from nodes import GenerateImageNode, is_known
 from tests import stores
 from tests.stores import new_store
 from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
+from utils.jobs.table import Phase, jobs, watch
 from utils.review import asking, moves
 from utils.review.memory import browser_memory
 from utils.review.records import Decision, Order, Review, review_owner
@@ -172,6 +173,16 @@ def test_declined_it_stays_at_the_review_with_a_word() -> None:
     asking.ask(shared, LINK)
     assert shared["pending"][0].id.endswith("-2")
     assert shared["answer"] is None
+
+
+def test_a_person_who_is_waited_for_takes_no_place_and_is_no_call_in_flight() -> None:
+    shared = asked_store()
+    job = jobs.find(shared["pending"][0].id)
+    assert job
+    for _ in watch([job], 0.01):
+        if job.news.phase is Phase.WORKING:
+            break
+    assert jobs.count(Phase.WORKING) == 0
 
 
 def test_of_two_who_decide_the_second_is_told() -> None:

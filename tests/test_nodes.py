@@ -279,6 +279,28 @@ def test_cancel_stops_what_runs(shared: Store, typewriter: Typewriter, jobs: Job
     assert shared["costs"][pending.id] == Cost(lost=1)
 
 
+def test_of_several_the_last_in_line_is_cancelled_first(
+    shared: Store, typewriter: Typewriter, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typewriter.script = [threading.Event()] * 3
+    shared["count"] = 3
+    ask(shared)
+    ids = [pending.id for pending in shared["pending"]]
+    create_flow(shared["stage"]).run(shared)
+    cancelled: list[str] = []
+    cancel = jobs.cancel
+
+    def note(job_id: str) -> Job:
+        cancelled.append(job_id)
+        return cancel(job_id)
+
+    monkeypatch.setattr(jobs, "cancel", note)
+    moves.decide(shared, "cancel")
+    turn(shared)
+    assert cancelled == ids[::-1]
+    assert [failure.pending.id for failure in shared["failures"]] == ids
+
+
 @pytest.mark.parametrize("decision", ["cancel", "start over"])
 def test_what_is_there_already_is_not_cancelled_away(
     shared: Store, jobs: Jobs, decision: str

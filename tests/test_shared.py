@@ -361,6 +361,9 @@ def test_a_crowd_that_clicks_at_one_moment_is_no_store_that_is_away(
     wait_until(lambda: server.count(Phase.QUEUED) + len(calls.made) == len(crowd))
     assert all(job.news.phase is not Phase.ENDED for job in crowd)
     assert "the store is away" not in caplog.text
+    for job in crowd:
+        server.cancel(job.id)
+    wait_until(lambda: not server._bells)
 
 
 @pytest.mark.parametrize("when", ["during the call", "at the answer"])

@@ -225,9 +225,10 @@ class Jobs:
         )
 
     def count(self, phase: Phase) -> int:
-        """Return how many jobs are in this phase now."""
+        """Return how many jobs are in this phase now, of those that take a place."""
         with self._lock:
-            return sum(job.news.phase is phase for job in self._running.values())
+            taking = [job for job in self._running.values() if job.lane]
+        return sum(job.news.phase is phase for job in taking)
 
     def cancel(self, job_id: str) -> Job:
         """Close the job's connection, or take it out of the line, and return it, ended.

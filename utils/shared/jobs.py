@@ -194,8 +194,8 @@ class SharedJobs:
         try:
             outcome, lost, tries = ask(lambda _: self._cancel_now(_keys(job_id, lane), told))
         except StoreAwayError:
-            begun = job.news.tries > 0
-            self._end(job, CANCELLED if begun else NOT_BEGUN, job.news.lost + begun, begun)
+            # Whether it has begun since the last look nobody can say.
+            self._end(job, CANCELLED, job.news.lost + 1, max(1, job.news.tries))
             self.submit(self._withdraw(job_id, lane))
         else:
             self._end(job, codec.read(outcome), int(lost), int(tries))

@@ -63,7 +63,7 @@ def main() -> None:
     if "remembered" not in shared:
         begin(shared, owner, own, person.name if person else "")
         if review and owner == own:
-            shared["error_message"] = asking.GONE
+            asking.miss(shared)
     moves.mend(shared)
     take_late(shared)
     asking.look(shared)

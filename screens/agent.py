@@ -38,9 +38,9 @@ def render_asking(shared: Store) -> None:
         args=(shared,),
         disabled=resting,
     )
-    click_button(shared, "Generate Image", "generate")
+    parts.click_button(shared, "Generate Image", "generate", key="Generate Image")
     if shared["attempts"]:
-        click_button(shared, "Regenerate", "regenerate")
+        parts.click_button(shared, "Regenerate", "regenerate", key="Regenerate")
         render_attempts(shared)
         st.text_input(
             "What should be different here? The rest should stay.",
@@ -48,7 +48,7 @@ def render_asking(shared: Store) -> None:
             disabled=resting,
             persist_state="session",
         )
-        click_button(shared, "Change picture", "change")
+        parts.click_button(shared, "Change picture", "change", key="Change picture")
         if door.asks_people() and not resting:
             requests.render_ask_form(shared)
     if resting:
@@ -97,14 +97,3 @@ def type_prompt(shared: Store) -> None:
 def pick(shared: Store) -> None:
     """Put the attempt under review that was chosen."""
     moves.select(shared, str(by_key(shared)[ATTEMPT]))
-
-
-def click_button(shared: Store, label: str, move: str) -> None:
-    """Render a button that costs money; its key stays the same, for programs."""
-    st.button(
-        label,
-        key=label,
-        on_click=moves.click,
-        args=(shared, move, shared["click_id"]),
-        disabled=bool(shared["pending"]),
-    )

@@ -175,15 +175,17 @@ def click_button(
     *,
     primary: bool = False,
     shortcut: str | None = None,
+    key: str = "",
 ) -> None:
     """Render a button that costs money: all clicks on one rendering of it share one id.
 
-    `move` is the name of what it asks for, one of `moves.ASKS`.
+    `move` is the name of what it asks for, one of `moves.ASKS`, and `key` one that stays the same,
+    for who looks at one rendering after the other.
     """
     st.button(
         label,
         # With the id in the key, a late click on an old rendering reaches no newer one.
-        key=f"{label}-{shared['click_id']}",
+        key=key or f"{label}-{shared['click_id']}",
         type="primary" if primary else "secondary",
         shortcut=shortcut,
         on_click=moves.click,
@@ -244,8 +246,11 @@ def render_prompt(prompt: str) -> None:
     st.code(prompt, language=None, wrap_lines=True)
 
 
-@st.fragment(run_every=LOOK_SECONDS)
-def rerun_when(holds: Callable[[], bool]) -> None:
-    """Look now and then whether something has changed that the page is to show."""
+def rerun_when(holds: Callable[[], bool], every: float = LOOK_SECONDS) -> None:
+    """Look each so many seconds whether something has changed that the page is to show."""
+    st.fragment(_rerun_if, run_every=every)(holds)
+
+
+def _rerun_if(holds: Callable[[], bool]) -> None:
     if holds():
         st.rerun()

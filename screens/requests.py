@@ -26,7 +26,8 @@ def render_waiting(shared: Store) -> None:
     if not door.asks_people() or shared["pending"]:
         return
     waiting = what_waits()
-    rerun_at_news([one.id for one in waiting])
+    shown = [one.id for one in waiting]
+    parts.rerun_when(lambda: [one.id for one in what_waits()] != shown, LOOK_SECONDS)
     if not waiting:
         return
     st.markdown("**Waiting for a person**")
@@ -47,13 +48,6 @@ def what_waits() -> Sequence[Review]:
         return reviews.waiting()
     except ConnectionError:
         return []
-
-
-@st.fragment(run_every=LOOK_SECONDS)
-def rerun_at_news(shown: Sequence[str]) -> None:
-    """Look now and then whether something else waits than what the page shows."""
-    if [one.id for one in what_waits()] != list(shown):
-        st.rerun()
 
 
 def visit(review_id: str) -> None:

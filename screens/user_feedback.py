@@ -25,8 +25,8 @@ def render(shared: Store) -> parts.WaitView | None:
         if moves.look(shared):
             # The page shows what it has got; all at once would take it twice as long.
             time.sleep(FIRST_LOOK)
-        # What can be approved stays on the canvas: a draft of another has a place of its own.
         requests.render_request(shared)
+        # What can be approved stays on the canvas: a draft of another has a place of its own.
         view = parts.render_wait(shared)
         parts.render_error(shared)
         render_strip(shared)

@@ -71,11 +71,7 @@ class Agent:
 
     def texts(self, kind: str = "") -> list[str]:
         """Return what stands on the page, of all elements or of one kind."""
-        return [
-            str(one["props"].get("body") or one["props"].get("label") or "")
-            for one in nodes(self.page["tree"])
-            if "props" in one and kind in ("", one["type"])
-        ]
+        return texts(self.page, kind)
 
     def record(self) -> dict[str, Any]:
         """Return the record of the decision."""
@@ -91,6 +87,15 @@ class Agent:
             address = urljoin(f"{self._app.address}/_stcore/agent/", str(image["props"]["url"]))
             found.append(httpx2.get(address).content)
         return found
+
+
+def texts(page: Mapping[str, Any], kind: str = "") -> list[str]:
+    """Return what stands on a page, of all elements or of one kind."""
+    return [
+        str(one["props"].get("body") or one["props"].get("label") or "")
+        for one in nodes(page["tree"])
+        if "props" in one and kind in ("", one["type"])
+    ]
 
 
 def nodes(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """Shared stores for tests of the pattern, with results that are no pictures."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -61,3 +62,11 @@ def make(shared: Store, prompt: str = "a fox", words: str = "") -> Attempt:
     """Ask for a result and let it arrive."""
     receive(shared, ask(shared, prompt), words or prompt)
     return shared["attempts"][-1]
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
+    """Wait until something holds that another thread brings about."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -117,7 +117,7 @@ def test_declined_it_changes_the_prompt_and_asks_again_in_the_same_review(
 
 
 def test_of_two_people_the_first_decides_and_the_other_is_told(
-    agent: Agent, context: BrowserContext, agent_app: RunningApp
+    agent: Agent, context: BrowserContext
 ) -> None:
     agent.generate("a fox")
     link = agent.ask("A poster")
@@ -177,8 +177,7 @@ def test_what_waits_stands_on_the_first_screen(
     agent.ask("The newest of all")
     open_app(page, agent_app)
     expect(page.get_by_text("Waiting for a person")).to_be_visible()
-    row = page.get_by_text("The newest of all")
-    expect(row).to_be_visible()
+    expect(page.get_by_text("The newest of all")).to_be_visible()
     page.get_by_role("button", name="Look").first.click()
     expect_screen(page, "2. Review Generated Image")
     expect(page.get_by_text("It is for: The newest of all")).to_be_visible()
@@ -352,12 +351,7 @@ def test_the_examples_of_the_document_ask_and_get_an_answer(
 def test_the_node_in_a_graph_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     def decide_somewhere(review_id: str) -> None:
         answer = Decision("declined", "No rain, please.")
-
-        def decide() -> None:
-            while not reviews.decide(review_id, 1, answer):
-                time.sleep(0.01)
-
-        threading.Thread(target=decide).start()
+        threading.Thread(target=reviews.decide, args=(review_id, 1, answer)).start()
 
     given = {
         "make_result": lambda owner: Text(blobs.put(owner, b"Rain")),

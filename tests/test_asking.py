@@ -3,7 +3,6 @@
 import http.server
 import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ import pytest
 from flow import create_flow
 from nodes import GenerateImageNode, is_known
 from tests import stores
-from tests.stores import new_store
+from tests.stores import new_store, wait_until
 from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
 from utils.jobs.table import Phase, jobs, watch
 from utils.review import asking, moves
@@ -102,12 +101,11 @@ def test_the_newest_waits_first_and_nothing_longer_than_a_day(reviews: Reviews) 
     assert [one.id for one in reviews.waiting()] == ["second", "first"]
 
 
-def asked_store(purpose: str = "a cover", **session: Any) -> Store:
+def asked_store() -> Store:
     """A session that has asked a person."""
     shared = new_store()
-    cast("Any", shared).update(session)
     stores.make(shared)
-    by_key(shared)[asking.PURPOSE] = purpose
+    by_key(shared)[asking.PURPOSE] = "a cover"
     asking.ask(shared, LINK)
     create_flow("user_feedback").run(shared)
     return shared
@@ -367,13 +365,6 @@ def hook() -> Iterator[tuple[str, list[dict[str, str]]]]:
         server.shutdown()
 
 
-def until(holds: Any) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_somebody_elsewhere_is_told_and_of_nothing_but_where(
     hook: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,9 +373,9 @@ def test_somebody_elsewhere_is_told_and_of_nothing_but_where(
     get_settings.cache_clear()
     shared = asked_store()
     other = visitor(shared)
-    until(lambda: len(told) == 1)
+    wait_until(lambda: len(told) == 1, 10)
     asking.decline(other)
-    until(lambda: len(told) == 2)
+    wait_until(lambda: len(told) == 2, 10)
     review_id = other["review"]
     for one, kind in zip(told, ("waiting", "declined"), strict=True):
         assert one == {"id": review_id, "link": f"{LINK}{review_id}", "kind": kind}
@@ -397,5 +388,5 @@ def test_an_address_that_fails_is_one_line_and_delays_nothing(
     get_settings.cache_clear()
     shared = asked_store()
     visitor(shared)
-    until(lambda: "REVIEW_WEBHOOK was not told of waiting: ConnectError" in caplog.text)
+    wait_until(lambda: "REVIEW_WEBHOOK was not told of waiting: ConnectError" in caplog.text, 10)
     assert "secret-path" not in caplog.text

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.stores import ENGINE, Text
+from tests.stores import ENGINE, Text, wait_until
 from tests.valkey import Valkey
 from utils import signing
 from utils.backends import check_store
@@ -106,13 +106,6 @@ def outcome(job: Job) -> object:
     for _ in watch([job]):
         pass
     return job.news.outcome
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def freeze(server: SharedJobs) -> Callable[[], None]:

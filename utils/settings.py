@@ -115,17 +115,11 @@ class Settings(BaseSettings):
             raise ValueError(f"Value should begin with one of {', '.join(STORE_SCHEMES)}")
         return address
 
-    @field_validator("review_webhook")
+    @field_validator("openai_base_url", "review_webhook")
     @classmethod
-    def _check_webhook(cls, address: SecretStr | None) -> SecretStr | None:
-        if address and not _is_address(address.get_secret_value()):
-            raise ValueError("Value should begin with http:// or https:// and name a host")
-        return address
-
-    @field_validator("openai_base_url")
-    @classmethod
-    def _check_address(cls, address: str | None) -> str | None:
-        if address and not _is_address(address):
+    def _check_address(cls, address: str | SecretStr | None) -> str | SecretStr | None:
+        text = address.get_secret_value() if isinstance(address, SecretStr) else address
+        if text and not _is_address(text):
             raise ValueError("Value should begin with http:// or https:// and name a host")
         return address
 

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from tests.agents import ENABLED, nodes
+from tests.agents import ENABLED, texts
 from tests.bench.__main__ import DOCUMENT, QUIET, SHORT
 from tests.bench.report import in_seconds, machine, percentile, write
 from tests.bench.world import BenchServer, cpu_seconds
@@ -50,11 +49,6 @@ async def interact(client: httpx2.AsyncClient, waiter: Waiter, **wish: object) -
         wish = {}
 
 
-def texts(page: Mapping[str, Any]) -> str:
-    """Return what a page says."""
-    return "\n".join(str(one.get("props", {}).get("body")) for one in nodes(page["tree"]))
-
-
 async def ask(client: httpx2.AsyncClient, number: int) -> Waiter:
     """Have an agent make a picture, and ask a person."""
     waiter = Waiter()
@@ -63,7 +57,8 @@ async def ask(client: httpx2.AsyncClient, number: int) -> Waiter:
     await interact(client, waiter, widget_state=widgets, trigger={"key": "Generate Image"})
     widgets = {"purpose": f"of agent {number}"}
     page = await interact(client, waiter, widget_state=widgets, trigger={"key": "Ask a person"})
-    waiter.review = texts(page).partition("?review=")[2].partition("\n")[0]
+    (link,) = texts(page, "code")
+    waiter.review = link.partition("?review=")[2]
     return waiter
 
 
@@ -71,7 +66,7 @@ async def wait(client: httpx2.AsyncClient, waiter: Waiter) -> None:
     """Have an agent wait for the decision."""
     page = await interact(client, waiter, trigger={"key": "Wait for the decision"})
     waiter.told_at = time.monotonic()
-    waiter.kind = answer_in(texts(page))
+    waiter.kind = answer_in("\n".join(texts(page)))
 
 
 def answer_in(text: str) -> str:

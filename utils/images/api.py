@@ -90,8 +90,8 @@ def make(pending_id: str, wish: Wish, key: str, owner: str, payer: str = "") -> 
 
     `pending_id` names it to the server and in the log. `key` is the one that the person typed, ''
     for none, and `payer` is whose limits it counts for, where that is not the owner. The call is
-    given a function that takes each draft, and returns the Picture
-    or raises FailedError with a Problem that a person can read, whatever goes wrong.
+    given a function that takes each draft, and returns the Picture or raises FailedError with a
+    Problem that a person can read, whatever goes wrong.
     """
     return partial(_make, _Request(pending_id, wish, key, owner, payer or owner))
 

@@ -14,7 +14,9 @@ _seconds: LRUCache[Hashable, deque[float]] = LRUCache(256)
 
 
 def note(kind: Hashable, seconds: float) -> None:
-    """Take in that a picture of this kind took so long."""
+    """Take in that a picture of this kind took so long; what is of no kind teaches nothing."""
+    if kind is None:
+        return
     with _lock:
         _seconds.setdefault(kind, deque(maxlen=RECENT)).append(seconds)
 

@@ -101,7 +101,7 @@ class Job:
     @property
     def expected(self) -> float | None:
         """How many seconds a try will probably take; None if nothing is known."""
-        return None if self.kind is None else pace.expect(self.kind)
+        return pace.expect(self.kind)
 
     @property
     def progress(self) -> float | None:

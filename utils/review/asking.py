@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import cast
 
 from utils.jobs.outcomes import CANCELLED, FORGOTTEN, NOBODY, STORE_AWAY, WITHDRAWN, FailedError
@@ -16,7 +15,7 @@ from utils.jobs.table import Call, OnPartial
 from utils.review import moves
 from utils.review.interruptions import uninterrupted
 from utils.review.memory import browser_memory
-from utils.review.records import REVIEW, Approval, Decision, Pending, Review, review_owner
+from utils.review.records import Decision, Pending, Review, review_owner, reviewed_by
 from utils.review.reviews import is_over, reviews
 from utils.review.store import Store, by_key
 from utils.review.webhook import tell
@@ -45,9 +44,14 @@ def home(review_id: str, own: str) -> str:
     return review_owner(review_id) if known else own
 
 
+def miss(shared: Store) -> None:
+    """Say that what the page was opened for is not known."""
+    shared["error_message"] = GONE
+
+
 def visits(shared: Store) -> bool:
     """Return whether this session looks at a review by its link, and may decide."""
-    return shared["owner"].startswith(REVIEW)
+    return bool(reviewed_by(shared["owner"]))
 
 
 def may_decide(shared: Store) -> bool:
@@ -79,7 +83,7 @@ def ask(shared: Store, link: str) -> None:
         purpose,
         shared["attempts"],
         shared["under_review"],
-        _now(),
+        moves.now(),
         shared["person"],
         f"{link}{review_id}",
     )
@@ -189,10 +193,11 @@ def receive(shared: Store, decision: Decision) -> None:
 def look(shared: Store) -> bool:
     """Take in what has become of the review that this session looks at; return whether it is
     something else than before."""
-    if not visits(shared):
+    review_id = reviewed_by(shared["owner"])
+    if not review_id:
         return False
     try:
-        review = reviews.find(shared["owner"].removeprefix(REVIEW))
+        review = reviews.find(review_id)
     except ConnectionError:
         return False
     if review is None or review.number < shared["round"]:
@@ -235,11 +240,10 @@ def approve(shared: Store, attempt_id: str) -> None:
         return
     if not may_decide(shared):
         return
-    approval = Approval(_now(), shared["attempts"], shared["person"])
+    approval = moves.approval_now(shared)
     mine = Decision(APPROVED, "", shared["person"], attempt_id, approval)
     if _answer(shared, mine):
-        moves.approve(shared, attempt_id)
-        shared["approval"] = approval
+        moves.approve(shared, attempt_id, approval)
 
 
 @uninterrupted
@@ -292,7 +296,3 @@ def _open(review: Review) -> None:
     browser_memory.remember(place)
     if reviews.ask(review):
         tell(review)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -16,7 +16,6 @@ from utils.jobs.outcomes import FORGOTTEN, INTERRUPTED, Problem
 from utils.review.blobs import blobs
 from utils.review.interruptions import uninterrupted
 from utils.review.records import (
-    REVIEW,
     Approval,
     Attempt,
     Cost,
@@ -25,6 +24,7 @@ from utils.review.records import (
     Pending,
     Result,
     Wish,
+    reviewed_by,
 )
 from utils.review.store import (
     DEFAULTS,
@@ -305,7 +305,7 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
     attempts = shared["attempts"]
     if pending.id not in [attempt.id for attempt in attempts]:
         number = max((attempt.number for attempt in attempts), default=0) + 1
-        attempt = Attempt(pending.id, pending.click, number, pending.wish, result, _now())
+        attempt = Attempt(pending.id, pending.click, number, pending.wish, result, now())
         shared["attempts"] = _bounded(shared, (*attempts, attempt))
     # What was typed and sent is the prompt of what came: no other box needs to keep it.
     edits = shared["edits"]
@@ -424,17 +424,23 @@ def look(shared: Store) -> bool:
 
 
 @uninterrupted
-def approve(shared: Store, attempt_id: str) -> None:
-    """Make an attempt, the one that the person sees, the result. An agent never approves."""
+def approve(shared: Store, attempt_id: str, approval: Approval | None = None) -> None:
+    """Make an attempt, the one that the person sees, the result. An agent never approves.
+
+    `approval` is how that came about, where it has been told to others already.
+    """
     if shared["agent"]:
         return
     clear_error(shared)
     select(shared, attempt_id)
-    shared["approved"] = attempt_id
-    shared["approval"] = Approval(_now(), shared["attempts"], shared["person"])
+    settle_on(shared, attempt_id, approval or approval_now(shared))
     shared["unseen"] = ()
-    _write_base64(shared)
     shared["decision"] = "approve"
+
+
+def approval_now(shared: Store) -> Approval:
+    """Return how something is approved that is approved now."""
+    return Approval(now(), shared["attempts"], shared["person"])
 
 
 @uninterrupted
@@ -507,7 +513,7 @@ def start_over(shared: Store) -> None:
     drop_references(shared)
     shared["click_id"] = new_id()
     # Who looks at a review still does.
-    kept_too = OF_REVIEW if shared["owner"].startswith(REVIEW) else ()
+    kept_too = OF_REVIEW if reviewed_by(shared["owner"]) else ()
     for key, default in DEFAULTS.items():
         if key not in START_OVER_KEEPS and key not in kept_too:
             by_key(shared)[key] = default
@@ -572,6 +578,11 @@ def clear_error(shared: Store) -> None:
     """Take the last error away."""
     shared["error_message"] = shared["error_request_id"] = ""
     shared["failures"] = ()
+
+
+def now() -> str:
+    """Return this moment, in UTC as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def new_id() -> str:
@@ -661,10 +672,6 @@ ASKS: Mapping[str, ClickMove] = {
     "change": change,
     "ask again": ask_again,
 }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:

@@ -129,12 +129,17 @@ class Review:
 
 
 # What no browser's token and no person begins with.
-REVIEW = "review-"
+PREFIX = "review-"
 
 
 def review_owner(review_id: str) -> str:
     """Return the owner of what belongs to the review of this id."""
-    return f"{REVIEW}{review_id}"
+    return f"{PREFIX}{review_id}"
+
+
+def reviewed_by(owner: str) -> str:
+    """Return the id of the review that this owner stands for, '' for a browser or a person."""
+    return owner.removeprefix(PREFIX) if owner.startswith(PREFIX) else ""
 
 
 @dataclass(frozen=True)

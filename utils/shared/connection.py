@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 import redis.asyncio
@@ -45,6 +45,15 @@ def ask(question: Callable[["redis.Redis"], Answer]) -> Answer:
         raise StoreAwayError from None
     note_back()
     return answer
+
+
+def change(name: str, write: Callable[[Any], Answer]) -> Answer:
+    """Return what `write` returns, which reads this key, calls `multi`, and then writes to it.
+
+    However many servers do so at once: it is called again where another has written meanwhile.
+    Raises StoreAwayError.
+    """
+    return ask(lambda store: cast("Any", store).transaction(write, name, value_from_callable=True))  # type: ignore[no-any-return]
 
 
 def note_away(exc: Exception) -> None:

@@ -2,15 +2,15 @@
 
 import logging
 import time
+from typing import Any
 
 from cachetools import TTLCache
-from redis import Redis, WatchError
 
 from utils.review.memory import KEEP_BROWSERS, KEEP_SECONDS, Snapshot, hold, merge
 from utils.review.moves import snapshot
 from utils.review.store import Store
 from utils.shared import codec
-from utils.shared.connection import StoreAwayError, ask, key
+from utils.shared.connection import StoreAwayError, ask, change, key
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class SharedMemory:
         if mine == base and owner in self._touched:
             return
         try:
-            merged = ask(lambda store: _merge_into(store, key("browser", owner), base, mine))
+            merged = _merge_into(key("browser", owner), base, mine)
             hold(owner, merged)
         except StoreAwayError:
             return
@@ -48,20 +48,17 @@ class SharedMemory:
             return {}
 
 
-def _merge_into(store: Redis, name: str, base: Snapshot, mine: Snapshot) -> Snapshot:
+def _merge_into(name: str, base: Snapshot, mine: Snapshot) -> Snapshot:
     """Write what `mine` adds, however many servers do so at once; return what is there now."""
-    with store.pipeline() as transaction:
-        while True:
-            transaction.watch(name)  # type: ignore[no-untyped-call]
-            theirs = _read(transaction.get(name))
-            merged = mine if theirs == base else merge(theirs or base, base, mine)
-            transaction.multi()
-            transaction.set(name, codec.write_snapshot(merged), ex=KEEP_SECONDS)
-            try:
-                transaction.execute()
-            except WatchError:
-                continue
-            return merged
+
+    def write(transaction: Any) -> Snapshot:
+        theirs = _read(transaction.get(name))
+        merged = mine if theirs == base else merge(theirs or base, base, mine)
+        transaction.multi()
+        transaction.set(name, codec.write_snapshot(merged), ex=KEEP_SECONDS)
+        return merged
+
+    return change(name, write)
 
 
 def _read(text: object) -> Snapshot:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from redis import Redis, WatchError
+from redis import Redis
 
 from utils.review.records import Decision, Review
 from utils.review.reviews import KEEP_REVIEWS, KEEP_SECONDS, decide_once, in_line, is_new
 from utils.shared import codec
-from utils.shared.connection import ask, key
+from utils.shared.connection import ask, change, key
 
 # The ids of those that wait, by when they were asked.
 LINE = key("reviews", "waiting")
@@ -20,8 +20,8 @@ class SharedReviews:
 
     def ask(self, review: Review) -> bool:
         """Let a review wait for a decision; return whether it has not been asked before."""
-        before = _change(review.id, lambda known: review if is_new(review, known) else None)
-        return is_new(review, before)
+        asked = _change(review.id, lambda known: review if is_new(review, known) else None)
+        return asked is not None
 
     def find(self, review_id: str) -> Review | None:
         """Return the review of this id; None if there is none, or not any more."""
@@ -29,8 +29,7 @@ class SharedReviews:
 
     def decide(self, review_id: str, number: int, decision: Decision) -> Decision | None:
         """Take in a decision; return the one that counts. See `Reviews.decide`."""
-        before = _change(review_id, lambda known: decide_once(known, number, decision))
-        decided = decide_once(before, number, decision)
+        decided = _change(review_id, lambda known: decide_once(known, number, decision))
         return decided.decision if decided else None
 
     def waiting(self) -> Sequence[Review]:
@@ -44,36 +43,26 @@ class SharedReviews:
         return in_line(review for review in map(_read, ask(read)) if review)
 
 
-def _change(review_id: str, change: Callable[[Review | None], Review | None]) -> Review | None:
-    """Write what `change` makes of a review, unless that is None; return what was there before.
-
-    However many servers do so at once, each sees what the one before has written.
-    """
+def _change(review_id: str, make: Callable[[Review | None], Review | None]) -> Review | None:
+    """Write what `make` makes of a review, and return it; None where it makes nothing of it."""
     name = key("review", review_id)
 
-    def write(store: Redis) -> Review | None:
-        with store.pipeline() as transaction:
-            while True:
-                transaction.watch(name)  # type: ignore[no-untyped-call]
-                before = _read(transaction.get(name))
-                after = change(before)
-                if after is None or after == before:
-                    return before
-                transaction.multi()
-                transaction.set(name, codec.write(after), ex=KEEP_SECONDS)
-                if after.decision:
-                    transaction.zrem(LINE, review_id)
-                else:
-                    transaction.zremrangebyscore(LINE, 0, _moment(after) - KEEP_SECONDS)
-                    transaction.zadd(LINE, {review_id: _moment(after)})
-                    transaction.expire(LINE, KEEP_SECONDS)
-                try:
-                    transaction.execute()
-                except WatchError:
-                    continue
-                return before
+    def write(transaction: Any) -> Review | None:
+        before = _read(transaction.get(name))
+        after = make(before)
+        transaction.multi()
+        if after is None or after == before:
+            return after
+        transaction.set(name, codec.write(after), ex=KEEP_SECONDS)
+        if after.decision:
+            transaction.zrem(LINE, review_id)
+        else:
+            transaction.zremrangebyscore(LINE, 0, _moment(after) - KEEP_SECONDS)
+            transaction.zadd(LINE, {review_id: _moment(after)})
+            transaction.expire(LINE, KEEP_SECONDS)
+        return after
 
-    return ask(write)
+    return change(name, write)
 
 
 def _moment(review: Review) -> float:

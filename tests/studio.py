@@ -33,11 +33,13 @@ class Runs:
             self.owed, self.begun = True, False
 
     def _note_received(self, frame: bytes | str) -> None:
-        kind = ForwardMsg.FromString(frame).WhichOneof("type") if isinstance(frame, bytes) else ""
+        message = ForwardMsg.FromString(frame) if isinstance(frame, bytes) else ForwardMsg()
+        kind = message.WhichOneof("type")
         if kind == "new_session":
             self.begun = True
         elif kind == "script_finished" and self.begun:
-            self.owed = False
+            # One that was broken off for the next leaves that one owed.
+            self.owed = message.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
 
 
 _runs: WeakKeyDictionary[Page, Runs] = WeakKeyDictionary()

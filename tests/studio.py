@@ -46,18 +46,20 @@ _runs: WeakKeyDictionary[Page, Runs] = WeakKeyDictionary()
 
 
 def open_app(page: Page, app: RunningApp) -> None:
-    if page not in _runs:
-        _runs[page] = Runs(page)
-    page.goto(app.address)
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
+    _open(page, app.address)
 
 
 def open_link(page: Page, link: str) -> None:
     """Open the page at a review."""
-    _runs[page] = Runs(page)
-    page.goto(link)
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
+    _open(page, link)
     expect_settled(page)
+
+
+def _open(page: Page, address: str) -> None:
+    if page not in _runs:
+        _runs[page] = Runs(page)
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=LONG)
 
 
 def prompt_box(page: Page) -> Locator:

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tests.stores import ENGINE, Text
+from tests.stores import ENGINE, Text, wait_until
 from utils.jobs import pace, table
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Job, Jobs, Lane, News, Phase, watch
@@ -84,14 +84,6 @@ def wait_for(job: Job, phase: Phase) -> None:
     if job.news.phase is phase:
         return
     raise AssertionError(f"{phase} never came")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait for what another thread, or a store, needs a moment for."""
-    until = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def outcome(job: Job) -> object:
@@ -289,12 +281,12 @@ def test_more_jobs_than_places_wait_in_line_and_know_their_place(jobs: Jobs) -> 
         line.append(join(jobs, str(number), engine, lane=LANE))
         if number < 2:
             wait_for(line[number], Phase.WORKING)
-    wait_until(lambda: [jobs.ahead(job) for job in line[2:]] == [0, 1, 2])
+    wait_until(lambda: [jobs.ahead(job) for job in line[2:]] == [0, 1, 2], 5)
     jobs.cancel("3")
-    wait_until(lambda: [jobs.ahead(line[2]), jobs.ahead(line[4])] == [0, 1])
+    wait_until(lambda: [jobs.ahead(line[2]), jobs.ahead(line[4])] == [0, 1], 5)
     gates[0].set()
     wait_for(line[2], Phase.WORKING)
-    wait_until(lambda: [engine.calls for engine in engines] == [1, 1, 1, 0, 0])
+    wait_until(lambda: [engine.calls for engine in engines] == [1, 1, 1, 0, 0], 5)
     for gate in gates:
         gate.set()
     assert outcome(line[4]) == RESULT

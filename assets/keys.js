@@ -54,13 +54,16 @@ document.addEventListener("keydown", ({ key, target }) => {
   }
 }, true);
 
-async function leaveList() {
+// At the moment when it closes: the next key may come before the next frame does.
+function leaveList() {
   const list = document.activeElement;
-  while (list.ariaExpanded === "true") {
-    await new Promise(requestAnimationFrame);
-  }
-  // Around it, so that Tab goes on from there.
-  const around = list.closest(".stSelectbox");
-  around.tabIndex = -1;
-  around.focus();
+  new MutationObserver((_, closing) => {
+    if (list.ariaExpanded !== "true") {
+      closing.disconnect();
+      // Around it, so that Tab goes on from there.
+      const around = list.closest(".stSelectbox");
+      around.tabIndex = -1;
+      around.focus();
+    }
+  }).observe(list, { attributeFilter: ["aria-expanded"] });
 }

@@ -263,6 +263,8 @@ def test_keys_decide_again_after_a_choice_from_a_list(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     to_review(page, api_app)
+    # On a busy machine the next key comes before the next frame.
+    page.evaluate("window.requestAnimationFrame = (draw) => setTimeout(draw, 500)")
     quality = page.get_by_role("combobox", name="Quality")
     quality.focus()
     for _ in range(2):

@@ -52,7 +52,8 @@ def render_asking(shared: Store) -> None:
         if door.asks_people() and not resting:
             requests.render_ask_form(shared)
     if resting:
-        requests.render_asked(shared)
+        for review in asking.asked_reviews(shared):
+            st.code(review.link, language=None)
         st.button("Cancel", key="Cancel", on_click=moves.decide, args=(shared, "cancel"))
     if asking.may_listen(shared):
         st.button(

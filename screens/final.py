@@ -22,7 +22,7 @@ def render(shared: Store) -> parts.WaitView | None:
         view = parts.render_wait(shared)
         parts.render_error(shared)
         requests.render_request(shared)
-        parts.render_prompt(attempt.wish.prompt)
+        parts.render_copyable("prompt", attempt.wish.prompt)
         page.render_facts(attempt)
         page.render_record(shared, attempt)
         if arrived := len(shared["unseen"]):

@@ -241,9 +241,13 @@ def render_state(shared: Store) -> None:
             st.json(in_short(shared))
 
 
-def render_prompt(prompt: str) -> None:
-    """Show a prompt as it was typed, to be copied too."""
-    st.code(prompt, language=None, wrap_lines=True)
+def render_copyable(name: str, words: str) -> None:
+    """Show a prompt or a link as it is; a click selects all of it. One of each name on a page.
+
+    `st.code` would bring half a megabyte, and a quarter of a second's work, to colour nothing.
+    """
+    with st.container(key=f"copyable-{name}"):
+        st.text(words)
 
 
 def rerun_when(holds: Callable[[], bool], every: float = LOOK_SECONDS) -> None:

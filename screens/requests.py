@@ -130,4 +130,4 @@ def render_asked(shared: Store) -> None:
     """Show the link by which a person decides."""
     for review in asking.asked_reviews(shared):
         st.text("A person is asked. Send this link to whoever may decide:")
-        parts.render_prompt(review.link)
+        parts.render_copyable("link", review.link)

@@ -63,7 +63,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     # The prompt stands once: in the box, or as it was where the box holds something else.
     edited = moves.edited_prompt(shared) != attempt.wish.prompt
     if edited or not prompt.open:
-        parts.render_prompt(attempt.wish.prompt)
+        parts.render_copyable("prompt", attempt.wish.prompt)
     for tab in (prompt, *own):
         if tab.open:
             with tab:

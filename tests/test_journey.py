@@ -139,7 +139,7 @@ def test_a_prompt_is_shown_as_typed_and_fetches_nothing(
     expect_settled(page)
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")
-    shown = page.get_by_test_id("stCode")
+    shown = page.locator(".st-key-copyable-prompt")
     expect(shown).to_contain_text(NASTY[:10])
     assert shown.inner_text().strip() == NASTY
     assert shown.locator("a, img, b").count() == 0

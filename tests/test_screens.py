@@ -96,7 +96,7 @@ def examples(app: AppTest) -> ButtonGroup[str]:
 
 
 def shown_as_typed(app: AppTest) -> list[str]:
-    return [str(one.value) for one in (*app.code, *app.text_area)]
+    return [str(one.value) for one in (*app.text, *app.text_area)]
 
 
 def html(app: AppTest) -> str:
@@ -162,7 +162,7 @@ def test_one_click_on_an_example_fills_the_box(app: AppTest) -> None:
         examples(app).set_value(example).run()
         assert app.text_area[0].value == example
     click(app, "Generate Image")
-    assert shown_as_typed(app) == [EXAMPLES[-1]]
+    assert shown_as_typed(app).count(EXAMPLES[-1]) == 1
 
 
 def test_examples_leave_a_persons_own_words_alone(app: AppTest) -> None:
@@ -510,11 +510,13 @@ def test_the_result_says_what_came_after_the_approval(app: AppTest) -> None:
     moves.receive(store(app), late, store(app)["attempts"][0].result)
     app.run()
     assert heading(app) == "3. Final Result"
-    assert shown_as_typed(app) == ["a fox"]
+    assert shown_as_typed(app).count("a fox") == 1
+    assert "an owl" not in shown_as_typed(app)
     assert app.info[0].value.startswith("1 more came after your approval.")
     click(app, "Back to review")
     click(app, "Next")
-    assert shown_as_typed(app) == ["an owl"]
+    assert shown_as_typed(app).count("an owl") == 1
+    assert "a fox" not in shown_as_typed(app)
     click(app, "Approve")
     assert not [one for one in app.info if "came after" in one.value]
 
@@ -611,10 +613,11 @@ def test_the_review_offers_to_ask_and_shows_the_link(
     # Nobody waits here for what is asked: the page would not come back before there is an answer.
     monkeypatch.setattr(asking, "rests", lambda shared: True)
     put_under_review(app)
+    app.text_area[0].input("a fox in the snow").run()
     app.text_input(key=asking.PURPOSE).input("A cover")
     button(app, "Ask a person").click().run()
     (review,) = asking.asked_reviews(store(app))
-    assert review.link in [str(one.value) for one in app.code]
+    assert {review.link, store(app)["attempts"][0].wish.prompt} <= {*shown_as_typed(app)}
     assert button(app, "Approve").disabled
     assert "Cancel" in labels(app)
 

@@ -1,4 +1,8 @@
-"""The browser of the tests: the system's Chromium if there, else Playwright's own, else apt's."""
+"""The browser of the tests: the system's Chromium if there, else Playwright's own, else apt's.
+
+Its windowless build comes first: it paints and answers like the other, and opens a page with four
+fifths of the work.
+"""
 
 import os
 import shutil
@@ -7,10 +11,13 @@ import sys
 
 from playwright.sync_api import Error, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+WINDOWLESS = "chromium-headless-shell"
+NAMES = (WINDOWLESS, "chromium", "chromium-browser", "google-chrome")
+# One process for all pages of a site has the page's code in it already when the next page opens.
 # The last ones keep the browser from asking the network for anything by itself.
 ARGS = [
     "--no-sandbox",
+    "--process-per-site",
     "--disable-gpu",
     "--disable-quic",
     "--disable-background-networking",
@@ -43,13 +50,14 @@ def install() -> None:
     """Download Playwright's own Chromium or, where that fails, install the system's."""
     playwright = [sys.executable, "-m", "playwright"]
     apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get"]
-    if run([*playwright, "install", "chromium"]):
+    get = [*apt, "install", "--yes", "--no-install-recommends", "fonts-liberation"]
+    if run([*playwright, "install", "--only-shell", "chromium"]):
         # By itself this leaves out what the packages recommend.
         if not starts():
             run([*playwright, "install-deps", "chromium"])
     else:
         run([*apt, "update"])
-        run([*apt, "install", "--yes", "--no-install-recommends", "chromium", "fonts-liberation"])
+        run([*get, WINDOWLESS]) or run([*get, "chromium"])
     if not starts():
         sys.exit("No Chromium could be installed: install one and try again.")
 

@@ -95,6 +95,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     get_settings.cache_clear()
     yield
+    # What goes on would read the settings, and keep them for the next test.
+    cast("Any", jobs)._local().stop()
     get_settings.cache_clear()
 
 
@@ -150,6 +152,8 @@ class RunningApp:
     began: float
 
 
+LAPTOP = {"width": 1366, "height": 768}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 KEYS = ("sk-test-secret", "sk-typed", "sk-from-secrets")
 
 
@@ -231,35 +235,69 @@ def browser(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
 
 
-@pytest.fixture(scope="session")
-def warm_context(
-    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+@contextmanager
+def run_browser(
+    playwright: Playwright, folder: Path, server: ImagesServer, **device: Any
 ) -> Iterator[BrowserContext]:
-    """A browser with a folder of its own.
+    """Start a browser with a folder of its own.
 
-    There it keeps the page's code as it has compiled it, and opens a page for half the work.
+    There it keeps the page's code as it has compiled it, and opens a page for half the work. So
+    does a process that has had such a page: a first page of the same site keeps one.
     """
     with playwright.chromium.launch_persistent_context(
-        tmp_path_factory.mktemp("browser"),
-        executable_path=find_system_browser(),
-        args=ARGS,
-        viewport={"width": 1366, "height": 768},
+        folder, executable_path=find_system_browser(), args=ARGS, **device
     ) as context:
+        context.pages[0].goto(server.environment["OPENAI_BASE_URL"])
         context.add_init_script(NOTE_DOUBLES)
         yield context
 
 
-@pytest.fixture
-def context(warm_context: BrowserContext) -> Iterator[BrowserContext]:
-    """A browser that the app has never seen, though it may have the page in its cache."""
-    yield warm_context
-    # The first one is blank, and keeps the browser alive.
-    _, *pages = warm_context.pages
+@pytest.fixture(scope="session")
+def warm_context(
+    playwright: Playwright,
+    running_images_server: ImagesServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[BrowserContext]:
+    folder = tmp_path_factory.mktemp("browser")
+    with run_browser(playwright, folder, running_images_server, viewport=LAPTOP) as context:
+        yield context
+
+
+@pytest.fixture(scope="session")
+def warm_phone(
+    playwright: Playwright,
+    running_images_server: ImagesServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[BrowserContext]:
+    folder = tmp_path_factory.mktemp("phone")
+    with run_browser(playwright, folder, running_images_server, **PHONE) as context:
+        yield context
+
+
+@contextmanager
+def as_new(warm: BrowserContext) -> Iterator[BrowserContext]:
+    """Give a browser that the app has never seen, though it may have the page in its cache."""
+    yield warm
+    # The first one keeps the browser and its process alive.
+    _, *pages = warm.pages
     doubles = [page.evaluate(LEAVE) for page in pages if page.url != "about:blank"]
     for page in pages:
         page.close()
-    warm_context.clear_cookies()
+    warm.clear_cookies()
     assert not any(doubles), f"Two of the same were on a page: {doubles}"
+
+
+@pytest.fixture
+def context(warm_context: BrowserContext) -> Iterator[BrowserContext]:
+    with as_new(warm_context) as context:
+        yield context
+
+
+@pytest.fixture
+def phone(warm_phone: BrowserContext) -> Iterator[Page]:
+    """A page in a narrow window, for a thumb."""
+    with as_new(warm_phone) as context:
+        yield context.new_page()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, CDPSession, Locator, Page, WebSocket, expect
+from playwright.sync_api import CDPSession, Locator, Page, WebSocket, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.conftest import RunningApp
@@ -126,23 +126,19 @@ def test_what_is_drawn_by_mouse_arrives_where_it_was_drawn(
 
 
 def test_what_a_finger_draws_is_no_swipe_and_arrives_where_it_was_drawn(
-    browser: Browser, api_app: RunningApp, images_server: ImagesServer
+    phone: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    with browser.new_context(
-        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
-    ) as context:
-        page = context.new_page()
-        to_marking(page, api_app, images_server, "second", "third")
-        button(page, "Regenerate").tap()
-        expect_selected(page, 2)
-        expect_settled(page)
-        page.evaluate("scrollTo(0, 0)")
-        draw_by_finger(page, PLACES)
-        expect(page.get_by_text(re.compile("^Marked: "))).to_be_visible()
-        expect_selected(page, 2)
-        send(page)
-        expect_selected(page, 3)
-        strokes_are_where_they_were_drawn(images_server.calls[2].parts["markup"][0], PLACES)
+    to_marking(phone, api_app, images_server, "second", "third")
+    button(phone, "Regenerate").tap()
+    expect_selected(phone, 2)
+    expect_settled(phone)
+    phone.evaluate("scrollTo(0, 0)")
+    draw_by_finger(phone, PLACES)
+    expect(phone.get_by_text(re.compile("^Marked: "))).to_be_visible()
+    expect_selected(phone, 2)
+    send(phone)
+    expect_selected(phone, 3)
+    strokes_are_where_they_were_drawn(images_server.calls[2].parts["markup"][0], PLACES)
 
 
 def test_drawing_sends_nothing_until_a_stroke_ends_and_then_one_message(

@@ -2,13 +2,12 @@
 
 import base64
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Locator, Page, Playwright, expect
 
 from tests.conftest import RunningApp
 from tests.images_server import Gate, ImagesServer, error, picture, plain
@@ -30,7 +29,6 @@ from tests.studio import (
 )
 from utils.images.page import INTRODUCTION
 
-PHONE: ViewportSize = {"width": 390, "height": 844}
 Kind = Literal["mouse", "keyboard", "thumb"]
 
 
@@ -91,12 +89,10 @@ class Hand:
 
 
 @pytest.fixture(params=["mouse", "keyboard", "thumb"])
-def hand(request: pytest.FixtureRequest, browser: Browser, api_app: RunningApp) -> Iterator[Hand]:
-    if request.param == "thumb":
-        with browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True) as context:
-            yield Hand(context.new_page(), "thumb")
-    else:
-        yield Hand(request.getfixturevalue("page"), request.param)
+def hand(request: pytest.FixtureRequest, playwright: Playwright) -> Hand:
+    """A person; `playwright` is named so that these are known for tests of a browser."""
+    page = request.getfixturevalue("phone" if request.param == "thumb" else "page")
+    return Hand(page, request.param)
 
 
 def data(words: str) -> bytes:

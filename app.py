@@ -31,7 +31,7 @@ from utils.compression import Compression
 from utils.headers import SafeHeaders
 from utils.images import page
 from utils.jobs.table import jobs
-from utils.review import asking, moves
+from utils.review import asking, boxes, moves
 from utils.review.browser import BrowserCookie, browser_token
 from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
@@ -71,7 +71,7 @@ def main() -> None:
     # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)
     create_flow(shared["stage"]).run(shared)
-    moves.fit_boxes(shared)
+    boxes.fit_boxes(shared)
     engine.fit(by_key(shared))
     set_page(page_title(shared))
     if shared["agent"]:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from screens import door, parts, requests
 from utils.images import page
-from utils.review import asking, moves
+from utils.review import asking, boxes, choosing, moves
 from utils.review.store import STAGES, Store, by_key
 
 PROMPT, ATTEMPT = "prompt", "attempt"
@@ -83,7 +83,7 @@ def render_attempts(shared: Store) -> None:
 
 def render_result(shared: Store) -> None:
     """Hand out what was approved, and the record of the decision."""
-    attempt = moves.find_attempt(shared, shared["approved"])
+    attempt = choosing.find_attempt(shared, shared["approved"])
     page.show_plain(attempt)
     page.show_plain_record(shared, attempt)
 
@@ -92,9 +92,9 @@ def type_prompt(shared: Store) -> None:
     """Keep the prompt that was written."""
     shared["task_input"] = str(by_key(shared)[PROMPT])
     # The box that a person would have holds the same.
-    moves.fit_boxes(shared)
+    boxes.fit_boxes(shared)
 
 
 def pick(shared: Store) -> None:
     """Put the attempt under review that was chosen."""
-    moves.select(shared, str(by_key(shared)[ATTEMPT]))
+    choosing.select(shared, str(by_key(shared)[ATTEMPT]))

@@ -4,13 +4,13 @@ import streamlit as st
 
 from screens import parts, requests
 from utils.images import page
-from utils.review import moves
+from utils.review import choosing, moves
 from utils.review.store import Store
 
 
 def render(shared: Store) -> parts.WaitView | None:
     """Show the approved attempt, to be taken away."""
-    attempt = moves.find_attempt(shared, shared["approved"])
+    attempt = choosing.find_attempt(shared, shared["approved"])
     room = parts.render_room(shared)
     page.show(shared, room.canvas, attempt)
     with room.decision:

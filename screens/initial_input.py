@@ -4,7 +4,7 @@ import streamlit as st
 
 from screens import parts, requests
 from utils.images import page
-from utils.review import moves
+from utils.review import boxes, choosing
 from utils.review.store import Store
 
 
@@ -16,7 +16,7 @@ def render(shared: Store) -> parts.WaitView | None:
     with room.side:
         view = parts.render_wait(shared, room.canvas)
         parts.render_prompt_box(
-            shared, "Prompt", moves.prompt_key(shared), moves.edit_prompt, (shared,)
+            shared, "Prompt", boxes.prompt_key(shared), boxes.edit_prompt, (shared,)
         )
         parts.render_ask(shared, "Generate Image", "generate", "Mod+Enter", primary=True)
         parts.render_error(shared)
@@ -40,9 +40,9 @@ def render_recent(shared: Store) -> None:
                 st.button(
                     "Reopen",
                     key=f"reopen-{attempt.id}",
-                    on_click=moves.reopen,
+                    on_click=choosing.reopen,
                     args=(shared, attempt.id),
                 )
     with st.popover("Clear recent pictures"):
         st.text(f"All {len(shared['recent'])} will be gone for good.")
-        st.button("Clear them", on_click=moves.clear_recent, args=(shared,))
+        st.button("Clear them", on_click=choosing.clear_recent, args=(shared,))

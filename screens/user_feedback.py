@@ -6,7 +6,7 @@ import streamlit as st
 
 from screens import parts, requests
 from utils.images import page
-from utils.review import asking, moves
+from utils.review import asking, boxes, choosing
 from utils.review.records import Attempt
 from utils.review.store import Store
 
@@ -16,13 +16,13 @@ FIRST_LOOK = 0.15
 
 def render(shared: Store) -> parts.WaitView | None:
     """Show what is under review, what can be done with it, and all other attempts."""
-    attempt = moves.find_attempt(shared, shared["under_review"])
+    attempt = choosing.find_attempt(shared, shared["under_review"])
     room = parts.render_room(shared)
     page.show(shared, room.canvas, attempt)
     with room.decision:
         render_decision(shared, attempt)
     with room.side:
-        if moves.look(shared):
+        if choosing.look(shared):
             # The page shows what it has got; all at once would take it twice as long.
             time.sleep(FIRST_LOOK)
         requests.render_request(shared)
@@ -61,7 +61,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
     prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
     # The prompt stands once: in the box, or as it was where the box holds something else.
-    edited = moves.edited_prompt(shared) != attempt.wish.prompt
+    edited = boxes.edited_prompt(shared) != attempt.wish.prompt
     if edited or not prompt.open:
         parts.render_copyable("prompt", attempt.wish.prompt)
     for tab in (prompt, *own):
@@ -72,8 +72,8 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                 parts.render_prompt_box(
                     shared,
                     "Edit the prompt",
-                    moves.edit_key(attempt.id),
-                    moves.edit,
+                    boxes.edit_key(attempt.id),
+                    boxes.edit,
                     (shared, attempt.id),
                 )
                 parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
@@ -100,7 +100,7 @@ def render_strip(shared: Store) -> None:
     One element for all thumbnails and one for all numbers: a rerun takes as long with 24 attempts
     as with one.
     """
-    attempts = moves.in_order(shared)
+    attempts = choosing.in_order(shared)
     numbers = {attempt.id: number_in_words(shared, attempt) for attempt in attempts}
     with st.container(key="strip"):
         page.show_small(attempts, shared["aside"])
@@ -108,9 +108,9 @@ def render_strip(shared: Store) -> None:
             "Picture under review",
             list(numbers),
             format_func=lambda attempt_id: numbers[attempt_id],
-            key=moves.pick_key(shared),
-            on_change=moves.pick,
-            args=(shared, moves.pick_key(shared), shared["under_review"]),
+            key=choosing.pick_key(shared),
+            on_change=choosing.pick,
+            args=(shared, choosing.pick_key(shared), shared["under_review"]),
             label_visibility="collapsed",
             required=True,
         )
@@ -131,22 +131,22 @@ def render_sorting(shared: Store) -> None:
     """
     shown = shared["under_review"]
     with st.container(key="keys"):
-        st.button("Previous", shortcut="Left", on_click=moves.step, args=(shared, -1))
-        st.button("Next", shortcut="Right", on_click=moves.step, args=(shared, 1))
+        st.button("Previous", shortcut="Left", on_click=choosing.step, args=(shared, -1))
+        st.button("Next", shortcut="Right", on_click=choosing.step, args=(shared, 1))
     with st.container(horizontal=True, gap="xsmall", key="sorting"):
         st.button(
             "Keep no more" if shown in shared["kept"] else "Keep",
             key="keep",
             shortcut="K",
-            on_click=moves.keep,
+            on_click=choosing.keep,
             args=(shared, shown),
         )
         st.button(
             "Take back" if shown in shared["aside"] else "Set aside",
             key="set-aside",
             shortcut="X",
-            on_click=moves.set_aside,
+            on_click=choosing.set_aside,
             args=(shared, shown),
         )
-    if len(shared["attempts"]) >= moves.MAX_ATTEMPTS:
+    if len(shared["attempts"]) >= choosing.MAX_ATTEMPTS:
         st.caption("For the next one the oldest goes: one set aside first, and none that you keep.")

@@ -33,7 +33,7 @@ from tests.conftest import ROOT, RunningApp, run_app
 from tests.moods import TIMEOUT, MoodyServer, made_for, versions_for
 from tests.sessions import Session
 from utils.images.addresses import PATH
-from utils.review.moves import MAX_ATTEMPTS
+from utils.review.choosing import MAX_ATTEMPTS
 
 MAX_TABS = 3
 # Every so many-th browser gets pictures that fill the memory: it alone may lose its oldest.

@@ -16,7 +16,7 @@ from tests import stores
 from tests.stores import new_store, wait_until
 from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
 from utils.jobs.table import Phase, jobs, watch
-from utils.review import asking, moves
+from utils.review import asking, choosing, moves
 from utils.review.memory import browser_memory
 from utils.review.records import Decision, Order, Review, review_owner
 from utils.review.reviews import Reviews
@@ -202,7 +202,7 @@ def test_who_looks_on_after_the_decision_keeps_what_they_look_at() -> None:
     later = visitor(shared)
     assert later["approved"] == another.id
     assert later["under_review"] == another.id
-    moves.select(later, shared["under_review"])
+    choosing.select(later, shared["under_review"])
     assert not asking.look(later)
     assert later["under_review"] == shared["under_review"]
 

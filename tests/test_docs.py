@@ -1,4 +1,7 @@
+import ast
+import io
 import re
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -62,6 +65,30 @@ def test_nothing_imports_upwards_and_the_pattern_knows_no_pictures() -> None:
         assert not re.findall(r"^ *(?:from|import) (?:nodes|flow|screens|app)", text, re.MULTILINE)
         if room in ("jobs", "review"):
             assert "streamlit" not in re.sub(r'"""[\s\S]*?"""|#.*', "", text)
+
+
+def test_what_is_to_be_read_first_takes_half_an_hour() -> None:
+    design = (ROOT / "docs/design.md").read_text()
+    to_read = design.split("### What to read first")[1].split("\n\n")[2]
+    files = re.findall(r"`([\w/]+\.py)`", to_read)
+    assert len(files) == 9
+    assert sum(len(lines_of_code(ROOT / name)) for name in files) < 1200
+
+
+def lines_of_code(file: Path) -> set[int]:
+    """Return the lines that are neither blank, nor a comment, nor of a docstring."""
+    text = file.read_text()
+    described = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    said: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, described) and ast.get_docstring(node) is not None:
+            said.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in (*silent, tokenize.ENDMARKER):
+            code.update(range(token.start[0], token.end[0] + 1))
+    return code - said
 
 
 def test_no_streamlit_in_nodes_flow_or_the_api() -> None:

@@ -4,10 +4,10 @@ import pytest
 
 from tests.stores import ask, make, new_store, receive
 from utils.jobs.outcomes import CANCELLED
-from utils.review import memory, moves
+from utils.review import boxes, choosing, memory, moves
 from utils.review.blobs import blobs
 from utils.review.memory import BrowserMemory
-from utils.review.store import Store
+from utils.review.store import Store, clear_error
 from utils.settings import get_settings
 from utils.shared.memory import SharedMemory
 
@@ -115,7 +115,7 @@ def test_what_a_person_clears_stays_cleared(browsers: BrowserMemory) -> None:
     browsers.remember(tab)
     make_in(browsers, other, "two")
     name = tab["recent"][0].result.name
-    moves.clear_recent(tab)
+    choosing.clear_recent(tab)
     browsers.remember(tab)
     assert prompts(open_tab(browsers)) == {"two"}
     assert blobs.get(name) is None
@@ -150,14 +150,14 @@ def test_what_calls_have_cost_adds_up_over_tabs(browsers: BrowserMemory) -> None
 def test_sources_of_wishes_are_held(browsers: BrowserMemory) -> None:
     tab = open_tab(browsers)
     mine = blobs.put(tab["owner"], b"my own picture")
-    moves.use_references(tab, [(mine, "me.png")], "")
+    boxes.use_references(tab, [(mine, "me.png")], "")
     browsers.remember(tab)
     moves.fail(tab, ask(tab), CANCELLED)
-    moves.drop_references(tab)
+    boxes.drop_references(tab)
     browsers.remember(tab)
     assert blobs.get(mine)
     moves.clear_settled(tab)
-    moves.clear_error(tab)
+    clear_error(tab)
     browsers.remember(tab)
     assert blobs.get(mine) is None
 

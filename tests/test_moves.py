@@ -5,7 +5,7 @@ import pytest
 
 from tests.stores import Text, ask, choose, make, new_store, receive, result
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, Problem
-from utils.review import moves
+from utils.review import boxes, choosing, moves
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Pending, Wish
 from utils.review.store import DEFAULTS, STAGES, Store, by_key
@@ -43,7 +43,7 @@ def base64_of(words: str) -> str:
 
 def use_example(shared: Store, example: str, examples: tuple[str, ...]) -> None:
     by_key(shared)["example"] = example
-    moves.use_example(shared, "example", examples)
+    boxes.use_example(shared, "example", examples)
 
 
 def test_a_new_session_has_every_key_at_its_default(shared: Store) -> None:
@@ -120,7 +120,7 @@ def test_an_impossible_setting_asks_for_nothing_and_says_so(shared: Store) -> No
 
 def test_a_wish_is_whole_when_the_click_is_made(shared: Store) -> None:
     by_key(shared)["tone"] = "warm"
-    moves.use_references(shared, [("sha", "me.png")], "")
+    boxes.use_references(shared, [("sha", "me.png")], "")
     wish = ask(shared).wish
     assert (wish.prompt, wish.brief, wish.sources) == ("a fox", "a fox", ("sha",))
     assert (wish.engine.model, wish.options, wish.parent) == ("typewriter-1", {"tone": "warm"}, "")
@@ -188,9 +188,9 @@ def test_what_arrives_twice_is_there_once(shared: Store) -> None:
 def test_regenerate_asks_for_the_attempts_own_prompt_and_sources_with_todays_settings(
     shared: Store,
 ) -> None:
-    moves.use_references(shared, [("sha", "me.png")], "")
+    boxes.use_references(shared, [("sha", "me.png")], "")
     make(shared)
-    moves.drop_references(shared)
+    boxes.drop_references(shared)
     shared["task_input"] = "something else"
     by_key(shared)["tone"] = "cold"
     moves.regenerate(shared, shared["click_id"], choose)
@@ -218,7 +218,7 @@ def test_a_failure_leaves_all_as_it_was_and_adds_one_sentence(shared: Store) -> 
         lambda shared: moves.approve(shared, shared["under_review"]),
         lambda shared: moves.back_to_review(shared),
         lambda shared: moves.start_over(shared),
-        lambda shared: moves.use_references(shared, [], ""),
+        lambda shared: boxes.use_references(shared, [], ""),
     ],
 )
 def test_the_next_action_clears_the_last_error(shared: Store, move: object) -> None:
@@ -250,7 +250,7 @@ def test_the_first_of_several_goes_under_review_and_the_others_join(shared: Stor
     assert shared["under_review"] == second.id
     assert shared["pending"] == (first, third)
     receive(shared, first, "first")
-    moves.select(shared, first.id)
+    choosing.select(shared, first.id)
     receive(shared, third, "third")
     assert shared["under_review"] == first.id
     assert numbers(shared) == [1, 2, 3]
@@ -321,34 +321,34 @@ def test_without_the_key_that_was_used_nothing_is_asked_for_again(shared: Store)
 
 def test_attempts_can_be_selected_and_stepped_through(shared: Store) -> None:
     ids = [make(shared, words).id for words in ("one", "two", "three")]
-    moves.step(shared, 1)
+    choosing.step(shared, 1)
     assert shared["under_review"] == ids[0]
     assert shared["generated_image"] == base64_of("one")
-    moves.step(shared, -1)
+    choosing.step(shared, -1)
     assert shared["under_review"] == ids[2]
-    by_key(shared)[moves.pick_key(shared)] = ids[1]
-    moves.pick(shared, moves.pick_key(shared), ids[2])
+    by_key(shared)[choosing.pick_key(shared)] = ids[1]
+    choosing.pick(shared, choosing.pick_key(shared), ids[2])
     assert shared["under_review"] == ids[1]
-    moves.select(shared, "gone since")
+    choosing.select(shared, "gone since")
     assert shared["under_review"] == ids[1]
 
 
 def test_a_page_that_has_not_heard_of_a_step_picks_nothing_by_it(shared: Store) -> None:
     ids = [make(shared, words).id for words in ("one", "two", "three")]
-    key = moves.pick_key(shared)
-    moves.step(shared, -1)
-    assert moves.pick_key(shared) != key
+    key = choosing.pick_key(shared)
+    choosing.step(shared, -1)
+    assert choosing.pick_key(shared) != key
     by_key(shared)[key] = ids[2]
-    moves.pick(shared, key, ids[2])
+    choosing.pick(shared, key, ids[2])
     assert shared["under_review"] == ids[1]
     by_key(shared)[key] = ids[0]
-    moves.pick(shared, key, ids[2])
+    choosing.pick(shared, key, ids[2])
     assert shared["under_review"] == ids[0]
 
 
 def test_a_change_is_made_from_the_attempt_and_its_prompt_stands_by_itself(shared: Store) -> None:
     lighthouse = make(shared, "A lighthouse.")
-    moves.use_references(shared, [("mine", "me.png")], "")
+    boxes.use_references(shared, [("mine", "me.png")], "")
     shared["change"] = "make it night"
     moves.change(shared, shared["click_id"], choose)
     wish = shared["pending"][0].wish
@@ -356,51 +356,51 @@ def test_a_change_is_made_from_the_attempt_and_its_prompt_stands_by_itself(share
     assert wish.sources == (lighthouse.result.name, "mine")
     assert wish.brief == "A lighthouse. make it night"
     receive(shared, shared["pending"][0])
-    assert moves.edited_prompt(shared) == "A lighthouse. make it night"
+    assert boxes.edited_prompt(shared) == "A lighthouse. make it night"
     moves.regenerate(shared, shared["click_id"], choose)
     assert shared["pending"][0].wish == wish
 
 
 def test_what_was_typed_for_an_attempt_outlives_a_look_at_another(shared: Store) -> None:
     one, two = make(shared, "one"), make(shared, "two")
-    by_key(shared)[moves.edit_key(two.id)] = "two, but red"
-    moves.edit(shared, two.id)
-    moves.select(shared, one.id)
-    moves.fit_boxes(shared)
-    assert by_key(shared)[moves.edit_key(one.id)] == "one"
-    moves.select(shared, two.id)
-    del shared[moves.edit_key(two.id)]  # type: ignore[misc]
-    moves.fit_boxes(shared)
-    assert by_key(shared)[moves.edit_key(two.id)] == "two, but red"
+    by_key(shared)[boxes.edit_key(two.id)] = "two, but red"
+    boxes.edit(shared, two.id)
+    choosing.select(shared, one.id)
+    boxes.fit_boxes(shared)
+    assert by_key(shared)[boxes.edit_key(one.id)] == "one"
+    choosing.select(shared, two.id)
+    del shared[boxes.edit_key(two.id)]  # type: ignore[misc]
+    boxes.fit_boxes(shared)
+    assert by_key(shared)[boxes.edit_key(two.id)] == "two, but red"
     moves.generate_edited(shared, shared["click_id"], choose)
     assert shared["pending"][0].wish.prompt == "two, but red"
 
 
 def test_an_edited_prompt_stands_beside_what_regenerate_brings(shared: Store) -> None:
     attempt = make(shared)
-    by_key(shared)[moves.edit_key(attempt.id)] = "a red fox"
-    moves.edit(shared, attempt.id)
+    by_key(shared)[boxes.edit_key(attempt.id)] = "a red fox"
+    boxes.edit(shared, attempt.id)
     moves.regenerate(shared, shared["click_id"], choose)
     assert shared["pending"][0].wish.prompt == "a fox"
     receive(shared, shared["pending"][0])
-    assert moves.edited_prompt(shared) == "a red fox"
+    assert boxes.edited_prompt(shared) == "a red fox"
     make(shared, "an owl")
-    assert moves.edited_prompt(shared) == "an owl"
+    assert boxes.edited_prompt(shared) == "an owl"
 
 
 def test_a_box_that_fits_is_not_set_anew(shared: Store) -> None:
     attempt = make(shared)
-    moves.fit_boxes(shared)
-    key = moves.edit_key(attempt.id)
+    boxes.fit_boxes(shared)
+    key = boxes.edit_key(attempt.id)
     same = by_key(shared)[key]
-    moves.fit_boxes(shared)
+    boxes.fit_boxes(shared)
     assert by_key(shared)[key] is same
-    assert by_key(shared)[moves.pick_key(shared)] == attempt.id
+    assert by_key(shared)[choosing.pick_key(shared)] == attempt.id
 
 
 def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shared: Store) -> None:
-    moves.fit_boxes(shared)
-    old_box = moves.prompt_key(shared)
+    boxes.fit_boxes(shared)
+    old_box = boxes.prompt_key(shared)
     use_example(shared, "a city", ("a city",))
     by_key(shared)[old_box] = ""
     moves.generate(shared, shared["click_id"], choose)
@@ -410,7 +410,7 @@ def test_a_page_that_has_not_heard_of_an_example_does_not_send_the_old_text(shar
 def test_what_is_sent_does_not_depend_on_which_of_two_clicks_is_heard_first(
     shared: Store,
 ) -> None:
-    moves.fit_boxes(shared)
+    boxes.fit_boxes(shared)
     moves.click(shared, "generate", shared["click_id"])
     use_example(shared, "a city", ("a city",))
     moves.ask(shared, choose)
@@ -440,16 +440,16 @@ def test_of_a_decision_and_a_click_in_one_breath_none_costs_money(
 
 
 def test_what_was_just_typed_is_what_is_sent(shared: Store) -> None:
-    moves.fit_boxes(shared)
-    by_key(shared)[moves.prompt_key(shared)] = "typed"
+    boxes.fit_boxes(shared)
+    by_key(shared)[boxes.prompt_key(shared)] = "typed"
     moves.generate(shared, shared["click_id"], choose)
     assert wishes(shared)[0].prompt == shared["task_input"] == "typed"
 
 
 def test_own_files_are_added_to_those_that_are_there(shared: Store) -> None:
     files = [(f"sha{number}", f"{number}.png") for number in range(4)]
-    moves.use_references(shared, files[:2], "")
-    moves.use_references(shared, files[1:4], "One was scaled down.")
+    boxes.use_references(shared, files[:2], "")
+    boxes.use_references(shared, files[1:4], "One was scaled down.")
     assert shared["references"] == tuple(files[:4])
     assert shared["error_message"] == "One was scaled down."
     assert shared["upload_round"] == 2
@@ -465,48 +465,48 @@ def test_each_of_two_engines_is_asked_as_often(shared: Store) -> None:
 
 def test_one_own_file_is_left_out_and_the_others_stay(shared: Store) -> None:
     files = [(f"sha{number}", "me.png") for number in range(3)]
-    moves.use_references(shared, files, "")
-    moves.drop_reference(shared, "sha1")
-    moves.drop_reference(shared, "sha1")
+    boxes.use_references(shared, files, "")
+    boxes.drop_reference(shared, "sha1")
+    boxes.drop_reference(shared, "sha1")
     assert shared["references"] == (files[0], files[2])
 
 
 def test_what_is_set_aside_is_passed_over_and_stands_at_the_end(shared: Store) -> None:
     one, two, three = (make(shared, words=words) for words in ("one", "two", "three"))
-    moves.set_aside(shared, two.id)
-    assert [attempt.id for attempt in moves.in_order(shared)] == [one.id, three.id, two.id]
-    moves.select(shared, one.id)
-    moves.step(shared, 1)
+    choosing.set_aside(shared, two.id)
+    assert [attempt.id for attempt in choosing.in_order(shared)] == [one.id, three.id, two.id]
+    choosing.select(shared, one.id)
+    choosing.step(shared, 1)
     assert shared["under_review"] == three.id
-    moves.step(shared, 1)
+    choosing.step(shared, 1)
     assert shared["under_review"] == one.id
     # From one that is set aside the way goes on all the same.
-    moves.select(shared, two.id)
-    moves.step(shared, 1)
+    choosing.select(shared, two.id)
+    choosing.step(shared, 1)
     assert shared["under_review"] == three.id
-    moves.set_aside(shared, two.id)
+    choosing.set_aside(shared, two.id)
     assert not shared["aside"]
 
 
 def test_keeping_and_setting_aside_exclude_each_other(shared: Store) -> None:
     attempt = make(shared)
-    moves.keep(shared, attempt.id)
-    moves.set_aside(shared, attempt.id)
+    choosing.keep(shared, attempt.id)
+    choosing.set_aside(shared, attempt.id)
     assert (shared["kept"], shared["aside"]) == ((), (attempt.id,))
-    moves.keep(shared, attempt.id)
+    choosing.keep(shared, attempt.id)
     assert (shared["kept"], shared["aside"]) == ((attempt.id,), ())
-    moves.keep(shared, attempt.id)
+    choosing.keep(shared, attempt.id)
     assert (shared["kept"], shared["aside"]) == ((), ())
 
 
 def test_the_bound_takes_what_is_set_aside_first_and_never_what_is_kept(shared: Store) -> None:
-    made = [make(shared, words=f"number {number}") for number in range(moves.MAX_ATTEMPTS)]
-    moves.keep(shared, made[0].id)
-    moves.set_aside(shared, made[9].id)
+    made = [make(shared, words=f"number {number}") for number in range(choosing.MAX_ATTEMPTS)]
+    choosing.keep(shared, made[0].id)
+    choosing.set_aside(shared, made[9].id)
     for words, gone in (("next", made[9]), ("one more", made[1])):
         make(shared, words=words)
         left = [attempt.id for attempt in shared["attempts"]]
-        assert len(left) == moves.MAX_ATTEMPTS
+        assert len(left) == choosing.MAX_ATTEMPTS
         assert gone.id not in left
         assert made[0].id in left
 
@@ -514,8 +514,8 @@ def test_the_bound_takes_what_is_set_aside_first_and_never_what_is_kept(shared: 
 def test_who_keeps_all_there_is_room_for_is_told_before_anything_is_asked_for(
     shared: Store,
 ) -> None:
-    for number in range(moves.MAX_ATTEMPTS):
-        moves.keep(shared, make(shared, words=f"number {number}").id)
+    for number in range(choosing.MAX_ATTEMPTS):
+        choosing.keep(shared, make(shared, words=f"number {number}").id)
     moves.regenerate(shared, shared["click_id"], choose)
     assert not waiting(shared)
     assert "Keep one less" in shared["error_message"]
@@ -523,7 +523,7 @@ def test_who_keeps_all_there_is_room_for_is_told_before_anything_is_asked_for(
 
 def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Store) -> None:
     make(shared)
-    moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")
+    boxes.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")
     shared["change"] = "make it night"
     moves.change(shared, shared["click_id"], choose)
     assert not waiting(shared)
@@ -545,22 +545,22 @@ def test_a_recent_result_is_reopened_once_however_often_it_is_clicked(shared: St
     moves.start_over(shared)
     assert [attempt.id for attempt in shared["recent"]] == [one.id, two.id]
     for _ in range(2):
-        moves.reopen(shared, one.id)
+        choosing.reopen(shared, one.id)
     # The other one was put away together with it.
     assert [attempt.id for attempt in shared["attempts"]] == [one.id, two.id]
     assert (shared["under_review"], shared["decision"]) == (one.id, "reopen")
-    moves.reopen(shared, "gone since")
+    choosing.reopen(shared, "gone since")
     assert len(shared["attempts"]) == 2
     moves.start_over(shared)
     three = make(shared, "three")
     moves.start_over(shared)
-    moves.reopen(shared, one.id)
+    choosing.reopen(shared, one.id)
     assert [attempt.id for attempt in shared["attempts"]] == [one.id]
-    moves.reopen(shared, three.id)
+    choosing.reopen(shared, three.id)
     assert [attempt.id for attempt in shared["attempts"]] == [one.id, three.id]
     moves.start_over(shared)
     assert len(shared["recent"]) == 3
-    moves.clear_recent(shared)
+    choosing.clear_recent(shared)
     assert not shared["recent"]
 
 
@@ -580,28 +580,28 @@ def test_what_comes_after_approval_is_kept_and_announced_and_leaves_the_screen(
 
 def test_a_result_is_new_on_screen_once(shared: Store) -> None:
     one = make(shared)
-    assert [moves.look(shared), moves.look(shared)] == [True, False]
+    assert [choosing.look(shared), choosing.look(shared)] == [True, False]
     make(shared)
-    moves.look(shared)
-    moves.select(shared, one.id)
-    assert not moves.look(shared)
+    choosing.look(shared)
+    choosing.select(shared, one.id)
+    assert not choosing.look(shared)
 
 
 def test_attempts_are_bounded_and_what_is_approved_stays(shared: Store) -> None:
     first = make(shared, "first")
     moves.approve(shared, first.id)
-    for number in range(moves.MAX_ATTEMPTS + 2):
+    for number in range(choosing.MAX_ATTEMPTS + 2):
         make(shared, f"{number}")
-    assert len(shared["attempts"]) == moves.MAX_ATTEMPTS
+    assert len(shared["attempts"]) == choosing.MAX_ATTEMPTS
     assert shared["attempts"][0] == first
-    assert shared["attempts"][-1].number == moves.MAX_ATTEMPTS + 3
+    assert shared["attempts"][-1].number == choosing.MAX_ATTEMPTS + 3
 
 
 def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Store) -> None:
     by_key(shared)["tone"] = "warm"
     shared["count"], shared["api_key"] = 2, "sk-typed"
     attempt = make(shared)
-    moves.use_references(shared, [("sha", "me.png")], "")
+    boxes.use_references(shared, [("sha", "me.png")], "")
     before = {**shared}
     rounds = shared["prompt_round"] + 1, shared["upload_round"] + 1
     moves.start_over(shared)
@@ -672,4 +672,4 @@ def test_a_decision_is_taken_once(shared: Store) -> None:
 
 def test_an_attempt_of_no_id_is_not_found(shared: Store) -> None:
     with pytest.raises(LookupError):
-        moves.find_attempt(shared, "none")
+        choosing.find_attempt(shared, "none")

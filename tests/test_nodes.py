@@ -13,7 +13,7 @@ from nodes import GenerateImageNode, next_wait
 from tests.stores import ENGINE, Text, ask, choose, make, new_store, receive
 from utils.jobs.outcomes import CANCELLED, FailedError, Problem
 from utils.jobs.table import Call, Job, Jobs, Phase, watch
-from utils.review import moves
+from utils.review import boxes, choosing, moves
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Pending, Wish
 from utils.review.store import Store, by_key
@@ -82,7 +82,7 @@ def turn(shared: Store, on_news: Callable[[Sequence[Job]], None] = silent) -> No
     moves.mend(shared)
     moves.ask(shared, choose)
     create_flow(shared["stage"]).run(shared)
-    moves.fit_boxes(shared)
+    boxes.fit_boxes(shared)
     if shared["pending"]:
         create_flow(next_wait(shared), on_news).run(shared)
 
@@ -129,7 +129,7 @@ def test_the_whole_round_and_back(shared: Store) -> None:
     go()
     moves.decide(shared, "start over")
     go()
-    moves.reopen(shared, shared["recent"][0].id)
+    choosing.reopen(shared, shared["recent"][0].id)
     go()
     assert stages == [
         "user_feedback",
@@ -474,7 +474,7 @@ def test_an_interruption_of_a_click_asks_whole_or_not_at_all(typewriter: Typewri
 
 PERSONS: Mapping[str, tuple[Callable[[Store], None], str, object]] = {
     "example": (
-        lambda shared: moves.use_example(shared, "example", ["a lighthouse"]),
+        lambda shared: boxes.use_example(shared, "example", ["a lighthouse"]),
         "task_input",
         "a lighthouse",
     ),
@@ -483,11 +483,11 @@ PERSONS: Mapping[str, tuple[Callable[[Store], None], str, object]] = {
         "clicked",
         ("regenerate", "id"),
     ),
-    "step": (lambda shared: moves.step(shared, 1), "under_review", "first"),
+    "step": (lambda shared: choosing.step(shared, 1), "under_review", "first"),
     "approve": (lambda shared: moves.approve(shared, "first"), "approved", "first"),
     "decide": (lambda shared: moves.decide(shared, "back"), "decision", "back"),
     "files": (
-        lambda shared: moves.use_references(shared, [("sha", "me.png")], "Small."),
+        lambda shared: boxes.use_references(shared, [("sha", "me.png")], "Small."),
         "references",
         (("sha", "me.png"),),
     ),
@@ -503,15 +503,15 @@ def test_what_a_person_does_is_done_though_a_click_interrupts_it(person: str) ->
         moves.begin(shared, {}, lambda job: True, {"tone": "auto"}, "")
         for name in ("first", "second"):
             receive(shared, Pending(name, name, Wish(name, ENGINE)), f"bytes of {name}")
-        moves.select(shared, "second")
-        by_key(shared)[moves.prompt_key(shared)] = ""
+        choosing.select(shared, "second")
+        by_key(shared)[boxes.prompt_key(shared)] = ""
         by_key(shared)["example"] = "a lighthouse"
         store.left = place
         try:
             act(shared)
         except Interrupt:
             # A Generate after it reads the box.
-            moves.edit_prompt(shared)
+            boxes.edit_prompt(shared)
             assert by_key(shared)[key] == value
         else:
             assert place > 1

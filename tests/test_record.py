@@ -19,7 +19,7 @@ from utils.images.api import Picture, keep
 from utils.images.pictures import check_picture
 from utils.images.record import Record, write_archive
 from utils.images.verify import verify
-from utils.review import moves
+from utils.review import choosing, moves
 from utils.review.blobs import blobs
 from utils.review.records import Approval, Attempt, Cost, Engine, Pending, Wish
 from utils.review.store import Store
@@ -54,7 +54,7 @@ def shared() -> Store:
 
 
 def archive(shared: Store, *, whole: bool, words: str = "A fox") -> bytes:
-    approved = moves.find_attempt(shared, shared["approved"])
+    approved = choosing.find_attempt(shared, shared["approved"])
     return write_archive(cast("Approval", shared["approval"]), approved, words, whole=whole)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.conftest import RunningApp
 from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.sessions import Session
-from utils.review.moves import MAX_ATTEMPTS
+from utils.review.choosing import MAX_ATTEMPTS
 
 SESSIONS = 30
 

@@ -13,7 +13,7 @@ from tests.calls import OWNER
 from tests.stores import new_store
 from utils.images import page, uploads
 from utils.images.uploads import take_uploads
-from utils.review import moves
+from utils.review import boxes
 from utils.review.blobs import Blobs, NoRoomError, blobs
 from utils.review.store import by_key
 
@@ -270,7 +270,7 @@ def test_what_finds_no_place_is_not_kept() -> None:
 
 def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there() -> None:
     shared = new_store(owner=OWNER)
-    moves.use_references(shared, [(f"sha{number}", "me.png") for number in range(15)], "")
+    boxes.use_references(shared, [(f"sha{number}", "me.png") for number in range(15)], "")
     data = [saved(Image.new("RGB", (8, 8), (n, 9, n)), "PNG") for n in range(2)]
     files = [SimpleNamespace(name=f"{n}.png", getvalue=partial(bytes, data[n])) for n in range(2)]
     by_key(shared)["uploads-1"] = files

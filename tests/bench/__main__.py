@@ -17,7 +17,7 @@ from tests.bench.report import Row, in_seconds, percentile, ratio, table, write
 from tests.bench.world import BenchServer, picture_bytes
 from tests.browser import ARGS, find_system_browser
 from tests.conftest import ROOT, RunningApp, run_app
-from utils.review.moves import MAX_ATTEMPTS
+from utils.review.choosing import MAX_ATTEMPTS
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 APP, BARE_PAGE, SAME_ELEMENTS = "app.py", "bare_page.py", "same_elements.py"

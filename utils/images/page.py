@@ -18,11 +18,11 @@ from utils import images, marks
 from utils.images.record_page import described
 from utils.images.record_page import render_record as render_record
 from utils.images.record_page import show_plain_record as show_plain_record
-from utils.review import moves
+from utils.review import boxes, choosing, moves
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.interruptions import uninterrupted
 from utils.review.records import Attempt, Cost, Engine, Pending
-from utils.review.store import Store, by_key
+from utils.review.store import Store, by_key, clear_error
 from utils.scripts import script_tag
 from utils.spending import SpentError, left_in_words, spending
 
@@ -169,7 +169,7 @@ def render_marking(shared: Store, attempt: Attempt) -> None:
 
     def take(strokes: str) -> None:
         mark = marks.read(strokes, size)
-        moves.mark(shared, attempt.id, marks.write(mark) if mark else "")
+        boxes.mark(shared, attempt.id, marks.write(mark) if mark else "")
 
     marks.render(f"mark-{attempt.id}", attempt.id, size, drawn, take)
     mark = marks.read(drawn, size)
@@ -230,9 +230,9 @@ def render_changes(shared: Store, attempt: Attempt) -> None:
 @uninterrupted
 def put_rest_back(shared: Store, attempt_id: str) -> None:
     """Add an attempt: the marked place of this one, and all else of the one that it comes from."""
-    moves.clear_error(shared)
+    clear_error(shared)
     try:
-        attempt = moves.find_attempt(shared, attempt_id)
+        attempt = choosing.find_attempt(shared, attempt_id)
         wish = replace(attempt.wish, engine=images.COMPOSER)
         picture = cast("images.Picture", attempt.result)
         made = images.put_back(shared["owner"], wish.sources[0], picture, wish.mark)
@@ -244,7 +244,7 @@ def put_rest_back(shared: Store, attempt_id: str) -> None:
         # Two clicks make one: its id follows from what it is made of.
         made_here = f"{attempt_id}-put-back"
         moves.receive(shared, Pending(made_here, made_here, wish), made)
-        moves.select(shared, made_here)
+        choosing.select(shared, made_here)
 
 
 def cost_in_words(cost: Cost) -> str:
@@ -270,7 +270,7 @@ def render_examples(shared: Store) -> None:
         EXAMPLES,
         key=key,
         wrap=True,
-        on_change=moves.use_example,
+        on_change=boxes.use_example,
         args=(shared, key, EXAMPLES),
     )
 
@@ -286,7 +286,7 @@ def render_along(shared: Store) -> None:
                 st.button(
                     f"Remove {number}",
                     key=f"remove-{name}",
-                    on_click=moves.drop_reference,
+                    on_click=boxes.drop_reference,
                     args=(shared, name),
                     disabled=bool(shared["pending"]),
                 )
@@ -319,7 +319,7 @@ def take_uploads(shared: Store) -> None:
     uploads = [(file.name, file.getvalue()) for file in files]
     places = moves.MAX_SOURCES - len(shared["references"])
     taken, sentence = images.take_uploads(shared["owner"], uploads, places)
-    moves.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
+    boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
 
 
 def render_side_bar(shared: Store) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from utils import images
 from utils.jobs.outcomes import Problem
-from utils.review import moves
+from utils.review import boxes
 from utils.review.records import Approval, Attempt
 from utils.review.store import Store, by_key
 
@@ -27,12 +27,12 @@ def render_record(shared: Store, attempt: Attempt) -> None:
     came to be approved."""
     approval = shared["approval"]
     # The box is gone while another attempt is chosen: it never holds another one's words.
-    by_key(shared).setdefault(moves.DESCRIPTION, described(shared, attempt))
+    by_key(shared).setdefault(boxes.DESCRIPTION, described(shared, attempt))
     st.text_input(
         "Alternative text",
-        key=moves.DESCRIPTION,
+        key=boxes.DESCRIPTION,
         max_chars=LONGEST_DESCRIPTION,
-        on_change=moves.describe,
+        on_change=boxes.describe,
         args=(shared, attempt.id),
     )
     if approval is None:

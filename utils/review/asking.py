@@ -12,12 +12,12 @@ from typing import cast
 
 from utils.jobs.outcomes import CANCELLED, FORGOTTEN, NOBODY, STORE_AWAY, WITHDRAWN, FailedError
 from utils.jobs.table import Call, OnPartial
-from utils.review import moves
+from utils.review import boxes, choosing, moves
 from utils.review.interruptions import uninterrupted
 from utils.review.memory import browser_memory
 from utils.review.records import Decision, Pending, Review, review_owner, reviewed_by
 from utils.review.reviews import is_over, reviews
-from utils.review.store import Store, by_key
+from utils.review.store import Store, by_key, clear_error
 from utils.review.webhook import tell
 
 KIND = "person"
@@ -68,8 +68,8 @@ def is_decided(shared: Store) -> bool:
 def ask(shared: Store, link: str) -> None:
     """Ask a person to decide about the attempts; `link` is where a review is, without its id."""
     purpose = str(by_key(shared).get(PURPOSE) or shared["asked_for"]).strip()[:LONGEST]
-    moves.keep_widgets(shared)
-    moves.clear_error(shared)
+    boxes.keep_widgets(shared)
+    clear_error(shared)
     shared["asked_for"] = purpose
     if shared["pending"] or not shared["under_review"]:
         return
@@ -218,7 +218,7 @@ def _take_approval(shared: Store, decision: Decision) -> bool:
     """Take in what was approved, if anything was; return whether."""
     if decision.approval is None:
         return False
-    moves.add(shared, decision.approval.attempts, decision.approved)
+    choosing.add(shared, decision.approval.attempts, decision.approved)
     moves.settle_on(shared, decision.approved, decision.approval)
     return True
 
@@ -228,7 +228,7 @@ def take(shared: Store, review: Review) -> None:
     shared["review"], shared["round"] = review.id, review.number
     shared["asked_for"], shared["answer"] = review.purpose, review.decision
     shared["approved"], shared["approval"] = "", None
-    moves.add(shared, review.attempts, review.shown)
+    choosing.add(shared, review.attempts, review.shown)
     moves.enter(shared, "user_feedback")
 
 
@@ -262,7 +262,7 @@ def _pending(review: Review) -> Pending:
 
 def _answer(shared: Store, mine: Decision) -> bool:
     """Decide; return whether that counts, and take in what does."""
-    moves.clear_error(shared)
+    clear_error(shared)
     try:
         counts = _decide(shared["review"], shared["round"], mine)
     except ConnectionError:

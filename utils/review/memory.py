@@ -14,7 +14,8 @@ from cachetools import TTLCache
 
 from utils.backends import stand_in
 from utils.review.blobs import blobs
-from utils.review.moves import MAX_ATTEMPTS, snapshot
+from utils.review.choosing import MAX_ATTEMPTS
+from utils.review.moves import snapshot
 from utils.review.records import Attempt, Pending
 from utils.review.store import Store
 

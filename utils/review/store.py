@@ -159,3 +159,9 @@ OF_REVIEW = ("review", "round", "asked_for", "answer")
 def by_key(shared: Store) -> MutableMapping[str, object]:
     """Return the store for keys that are known at run time only, such as an engine's settings."""
     return cast("MutableMapping[str, object]", shared)
+
+
+def clear_error(shared: Store) -> None:
+    """Take the last error away."""
+    shared["error_message"] = shared["error_request_id"] = ""
+    shared["failures"] = ()

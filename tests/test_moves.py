@@ -597,6 +597,32 @@ def test_attempts_are_bounded_and_what_is_approved_stays(shared: Store) -> None:
     assert shared["attempts"][-1].number == choosing.MAX_ATTEMPTS + 3
 
 
+def test_what_belongs_to_an_attempt_comes_back_with_it_and_goes_with_it(shared: Store) -> None:
+    one, two = make(shared, "one"), make(shared, "two")
+    choosing.select(shared, one.id)
+    by_key(shared)[boxes.edit_key(one.id)] = "one in the snow"
+    boxes.edit(shared, one.id)
+    boxes.mark(shared, one.id, "[[1, 2]]")
+    by_key(shared)[boxes.DESCRIPTION] = "A one."
+    boxes.describe(shared, one.id)
+    choosing.keep(shared, one.id)
+    choosing.set_aside(shared, two.id)
+    keys = ("edits", "marks", "descriptions", "kept", "aside")
+    before = {key: by_key(shared)[key] for key in keys}
+    assert all(before.values())
+    moves.start_over(shared)
+    make(shared, "three")
+    moves.start_over(shared)
+    choosing.reopen(shared, one.id)
+    choosing.reopen(shared, two.id)
+    assert {key: by_key(shared)[key] for key in keys} == before
+    assert boxes.edited_prompt(shared) == two.wish.brief
+    choosing.clear_recent(shared)
+    shared["attempts"] = ()
+    make(shared, "four")
+    assert not any(by_key(shared)[key] for key in keys)
+
+
 def test_start_over_resets_all_but_settings_costs_and_the_typed_key(shared: Store) -> None:
     by_key(shared)["tone"] = "warm"
     shared["count"], shared["api_key"] = 2, "sk-typed"

@@ -1,6 +1,6 @@
 """The attempts: which there are, which one is looked at, and what a person sorts out among them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 import pybase64
@@ -122,6 +122,16 @@ def reopen(shared: Store, attempt_id: str) -> None:
     shared["decision"] = "reopen"
 
 
+def forget_gone(shared: Store) -> None:
+    """Forget what was typed, marked and sorted out of attempts that are gone for good."""
+    there = {one.id for one in (*shared["attempts"], *shared["recent"])}
+    shared["edits"] = _only(there, shared["edits"])
+    shared["marks"] = _only(there, shared["marks"])
+    shared["descriptions"] = _only(there, shared["descriptions"])
+    shared["kept"] = tuple(one for one in shared["kept"] if one in there)
+    shared["aside"] = tuple(one for one in shared["aside"] if one in there)
+
+
 @uninterrupted
 def clear_recent(shared: Store) -> None:
     """Forget the recent results."""
@@ -158,6 +168,10 @@ def still_there(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
 
 def _base64(name: str) -> str:
     return pybase64.b64encode(blobs.get(name) or b"").decode()
+
+
+def _only(ids: Set[str], words: Mapping[str, str]) -> dict[str, str]:
+    return {one: text for one, text in words.items() if one in ids}
 
 
 def _toggled(ids: tuple[str, ...], attempt_id: str) -> tuple[str, ...]:

@@ -207,8 +207,7 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
     # What was typed and sent is the prompt of what came: no other box needs to keep it.
     edits = shared["edits"]
     shared["edits"] = {one: text for one, text in edits.items() if text != pending.wish.brief}
-    there = {attempt.id for attempt in shared["attempts"]}
-    shared["marks"] = {one: mark for one, mark in shared["marks"].items() if one in there}
+    choosing.forget_gone(shared)
     _note_cost(shared, pending, replace(result.cost, lost=lost))
     if pending.id not in shared["unseen"]:
         shared["unseen"] = (*shared["unseen"], pending.id)
@@ -328,9 +327,10 @@ def enter(shared: Store, stage: str) -> None:
 
 
 def start_over(shared: Store) -> None:
-    """Return to an empty first screen; settings, costs and recent results stay."""
+    """Return to an empty first screen; settings, costs and recent results stay, with all theirs."""
     kept = {attempt.id: attempt for attempt in (*shared["recent"], *shared["attempts"])}
     shared["recent"] = tuple(kept.values())[-choosing.MAX_ATTEMPTS :]
+    choosing.forget_gone(shared)
     if shared["attempts"]:
         shared["put_away"] = tuple(attempt.id for attempt in shared["attempts"])
     shared["stage"] = "initial_input"

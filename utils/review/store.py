@@ -144,6 +144,11 @@ NOT_REMEMBERED = frozenset(
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "recent",
     "put_away",
+    "edits",
+    "marks",
+    "descriptions",
+    "kept",
+    "aside",
     "click_id",
     "prompt_round",
     "pick_round",

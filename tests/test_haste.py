@@ -72,17 +72,24 @@ def wait_until_made(app: RunningApp, images_server: ImagesServer, calls: int) ->
         time.sleep(0.005)
 
 
-def click_twice(page: Page, first: str, then: str, wait: float) -> None:
-    """Click two buttons by the page's own clock, which no driver of a browser keeps pace with."""
-    page.evaluate(
-        """([first, then, wait]) => {
-            const find = (label) => [...document.querySelectorAll("button")]
+def click_twice(page: Page, first: str, then: str, wait: float) -> bool:
+    """Click two buttons by the page's own clock, which no driver of a browser keeps pace with.
+
+    Return whether the second one was there to be clicked.
+    """
+    there = page.evaluate(
+        """async ([first, then, wait]) => {
+            const find = (label) => [...document.querySelectorAll("button:enabled")]
                 .find((one) => one.innerText.startsWith(label));
             find(first).click();
-            setTimeout(() => find(then)?.click(), wait);
+            await new Promise((go) => setTimeout(go, wait));
+            const second = find(then);
+            second?.click();
+            return Boolean(second);
         }""",
         [first, then, 1000 * wait],
     )
+    return bool(there)
 
 
 def edit_and_generate(page: Page, prompt: str, number: int) -> None:
@@ -269,7 +276,7 @@ def test_an_example_and_generate_right_after_it_send_that_example(
 ) -> None:
     open_app(page, api_app)
     expect_settled(page)
-    click_twice(page, EXAMPLES[1], "Generate Image", moment)
+    assert click_twice(page, EXAMPLES[1], "Generate Image", moment)
     expect_screen(page, "2. Review Generated Image")
     expect_prompt(page, EXAMPLES[1])
     assert [call.wish["prompt"] for call in images_server.calls] == [EXAMPLES[1]]

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -22,7 +22,7 @@ from utils.review.records import Order, Wish
 from utils.settings import check_settings, get_settings, store_address
 from utils.shared import codec, connection
 from utils.shared.blobs import SharedBlobs
-from utils.shared.jobs import SIGN, SharedJobs
+from utils.shared.jobs import LOOK, SIGN, SharedJobs
 from utils.shared.orders import read_order, write_order
 
 # Of a server that stood still some connections are closed by the garbage collector alone.
@@ -505,6 +505,26 @@ def test_a_setback_is_passed_on_and_tries_are_counted_by_whoever_makes_them(
     assert outcome(job) == outcome(other) == RESULT
     assert (job.news.tries, job.news.lost, job.news.setback) == (2, 1, "busy")
     assert calls.made == ["a", "a"]
+
+
+def test_who_follows_a_job_is_stopped_in_the_very_moment_that_brings_news(
+    servers: Callable[..., SharedJobs],
+) -> None:
+    server = servers(works=False)
+    join(server)
+    wait_until(lambda: server._bells.get("a"))
+
+    async def stop_with_news() -> None:
+        (bell,) = server._bells["a"]
+        (follower,) = [task for task in asyncio.all_tasks() if "_ask_for" in repr(task)]
+        while not cast("Any", bell)._waiters:
+            await asyncio.sleep(0)
+        bell.set()
+        follower.cancel()
+        await asyncio.wait([follower], timeout=LOOK / 2)
+        assert follower.cancelled()
+
+    server.submit(stop_with_news()).result(10)
 
 
 def test_cancelled_in_line_is_never_begun(servers: Callable[..., SharedJobs], calls: Calls) -> None:

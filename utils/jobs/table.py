@@ -267,7 +267,8 @@ class Jobs:
     async def check(self) -> str:
         """Return why no job would be done now, '' where one would."""
         try:
-            await asyncio.wait_for(asyncio.wrap_future(self.submit(asyncio.sleep(0))), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.wrap_future(self.submit(asyncio.sleep(0)))
         except (TimeoutError, RuntimeError):
             return "the jobs do not run"
         return ""

@@ -228,8 +228,9 @@ class SharedJobs:
         if self._store:
             with suppress(TimeoutError):
                 self.submit(self._leave(seconds)).result(seconds + 2 * SIGN + within)
-            self._store = None
+        # Then nobody uses the store any more.
         self._local.stop(within)
+        self._store = None
 
     async def _take_part(self, lanes: Sequence[Lane], *, works: bool) -> None:
         # It would tell each trouble of the store in twenty lines; ours are enough.
@@ -278,7 +279,8 @@ class SharedJobs:
         told = [job.id, now, scripts.KEEP_SECONDS, *_flat(fields)]
         looks = 0
         try:
-            await asyncio.wait_for(self._ready.wait(), ANSWER_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._ready.wait()
             new = await self._script(scripts.CREATE, _keys(job.id, lane.name), told)
             if new:
                 await self._hand_on(lane.name, job.id, 1)
@@ -322,8 +324,7 @@ class SharedJobs:
                 except RedisError as exc:
                     note_away(exc)
                     away_at = time.monotonic()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), LOOK)
+                await _heard(bell, LOOK)
         finally:
             self._silence(job.id, bell)
 
@@ -444,8 +445,7 @@ class SharedJobs:
         self._bells.setdefault(job_id, set()).add(sign.bell)
         try:
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(sign.bell.wait(), SIGN)
+                await _heard(sign.bell, SIGN)
                 sign.bell.clear()
                 partial, sign.partial = sign.partial, None
                 told: list[object] = [number]
@@ -546,6 +546,16 @@ class _Sign:
     def tell(self, partial: object) -> None:
         self.partial, self.drafts = partial, self.drafts + 1
         self.bell.set()
+
+
+async def _heard(bell: asyncio.Event, within: float) -> None:
+    """Wait until a bell rings, but only so many seconds.
+
+    Not by `asyncio.wait_for`: in Python 3.11 that forgets a cancel which comes with the ring.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await bell.wait()
 
 
 async def _run(worker: Worker) -> None:

@@ -32,6 +32,7 @@ def findable(context: BrowserContext, app: RunningApp) -> list[str]:
     page = context.new_page()
     open_app(page, app)
     button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
     button(page, "Start Over").click()
     expect(button(page, "Clear recent pictures")).to_be_visible()
     expect_settled(page)

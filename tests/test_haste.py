@@ -290,6 +290,7 @@ def test_a_double_click_on_reopen_brings_each_picture_once(
     edit_and_generate(page, "an owl", 2)
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")
+    expect_settled(page)
     button(page, "Start Over").click()
     expect_screen(page, "1. Generate Image")
     expect_settled(page)

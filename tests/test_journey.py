@@ -241,13 +241,15 @@ def test_the_record_of_a_decision_is_taken_away_with_the_apis_own_bytes(
     expect(facts(page)).to_contain_text("Picture 2 ·")
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")
+    # Within the run that brings a box or a button Streamlit forgets what is done there.
+    expect_settled(page)
     words = page.get_by_label("Alternative text")
     words.fill("A fox, asleep")
     words.press("Enter")
     expect(picture_of(page)).to_have_attribute("alt", "A fox, asleep")
+    expect_settled(page)
     page.get_by_text("Approved on").click()
     expect(page.get_by_text("Out of 2 pictures")).to_be_visible()
-    # Within the run that brings a box or a button Streamlit forgets its click.
     expect_settled(page)
     if whole:
         page.get_by_text("With all 2 pictures").click()

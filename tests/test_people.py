@@ -253,8 +253,11 @@ def test_no_secret_is_told_to_anybody(
         generate(page, prompt)
         button(page, "Approve").click()
         expect_screen(page, "3. Final Result")
+        expect_settled(page)
         page.get_by_text("Session State").click()
         page.get_by_text("Approved on").click()
+        expect(button(page, "Download record")).to_be_visible()
+        expect_settled(page)
         with page.expect_download() as download:
             button(page, "Download record").click()
         pages.append(page.content())

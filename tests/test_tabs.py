@@ -33,6 +33,7 @@ def findable(context: BrowserContext, app: RunningApp) -> list[str]:
     open_app(page, app)
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")
+    expect_settled(page)
     button(page, "Start Over").click()
     expect(button(page, "Clear recent pictures")).to_be_visible()
     expect_settled(page)

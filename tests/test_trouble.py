@@ -117,6 +117,7 @@ def test_settings_are_sent_and_survive_stages_reload_and_start_over(
     expect_screen(page, "2. Review Generated Image")
     button(page, "Approve").click()
     expect_screen(page, "3. Final Result")
+    expect_settled(page)
     button(page, "Start Over").click()
     expect_screen(page, "1. Generate Image")
     generate(page, "an owl")

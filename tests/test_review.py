@@ -249,6 +249,7 @@ def test_everything_is_decided_from_the_keyboard(
         expect_settled(page)
     page.keyboard.press("g")
     expect(button(page, "Cancel")).to_be_visible()
+    images_server.wait_for_calls(4)
     page.keyboard.press("Escape")
     expect(button(page, "Cancel")).to_be_hidden()
     expect_settled(page)

@@ -413,7 +413,8 @@ def test_the_phases_the_clock_and_the_title_tell_how_it_goes(
 ) -> None:
     gates = [Gate(), Gate(), Gate()]
     images_server.script(
-        error(429, "rate_limit_exceeded", retry_after="1"),
+        # Long enough to be seen on a busy machine.
+        error(429, "rate_limit_exceeded", retry_after="4"),
         [
             STREAM,
             *(gates[0], event("partial_image", picture("one"))),

@@ -339,6 +339,12 @@ def test_a_restarted_server_says_that_it_has_forgotten() -> None:
     assert again["error_message"] == FORGOTTEN.sentence
 
 
+def test_a_request_is_known_as_long_as_somebody_may_decide_it() -> None:
+    (asked,) = asking.asked_reviews(asked_store())
+    assert asking.exists(asked)
+    assert not asking.exists(replace(asked, id="made-up"))
+
+
 def test_start_over_keeps_who_looks_at_a_review_there() -> None:
     other = visitor(asked_store())
     moves.start_over(other)

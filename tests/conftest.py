@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -152,8 +152,6 @@ class RunningApp:
     began: float
 
 
-LAPTOP = {"width": 1366, "height": 768}
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 KEYS = ("sk-test-secret", "sk-typed", "sk-from-secrets")
 
 
@@ -235,43 +233,43 @@ def browser(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS)
 
 
-@contextmanager
-def run_browser(
-    playwright: Playwright, folder: Path, server: ImagesServer, **device: Any
-) -> Iterator[BrowserContext]:
-    """Start a browser with a folder of its own.
+@pytest.fixture(scope="session")
+def start_browser(
+    playwright: Playwright,
+    running_images_server: ImagesServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., BrowserContext]]:
+    """Starts a browser with a folder of its own.
 
     There it keeps the page's code as it has compiled it, and opens a page for half the work. So
     does a process that has had such a page: a first page of the same site keeps one.
     """
-    with playwright.chromium.launch_persistent_context(
-        folder, executable_path=find_system_browser(), args=ARGS, **device
-    ) as context:
-        context.pages[0].goto(server.environment["OPENAI_BASE_URL"])
-        context.add_init_script(NOTE_DOUBLES)
-        yield context
+    with ExitStack() as started:
+
+        def start(**device: Any) -> BrowserContext:
+            context = started.enter_context(
+                playwright.chromium.launch_persistent_context(
+                    tmp_path_factory.mktemp("browser"),
+                    executable_path=find_system_browser(),
+                    args=ARGS,
+                    **device,
+                )
+            )
+            context.pages[0].goto(running_images_server.environment["OPENAI_BASE_URL"])
+            context.add_init_script(NOTE_DOUBLES)
+            return context
+
+        yield start
 
 
 @pytest.fixture(scope="session")
-def warm_context(
-    playwright: Playwright,
-    running_images_server: ImagesServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[BrowserContext]:
-    folder = tmp_path_factory.mktemp("browser")
-    with run_browser(playwright, folder, running_images_server, viewport=LAPTOP) as context:
-        yield context
+def warm_context(start_browser: Callable[..., BrowserContext]) -> BrowserContext:
+    return start_browser(viewport={"width": 1366, "height": 768})
 
 
 @pytest.fixture(scope="session")
-def warm_phone(
-    playwright: Playwright,
-    running_images_server: ImagesServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[BrowserContext]:
-    folder = tmp_path_factory.mktemp("phone")
-    with run_browser(playwright, folder, running_images_server, **PHONE) as context:
-        yield context
+def warm_phone(start_browser: Callable[..., BrowserContext]) -> BrowserContext:
+    return start_browser(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
 
 
 @contextmanager

@@ -242,7 +242,7 @@ def render_state(shared: Store) -> None:
 
 
 def render_copyable(name: str, words: str) -> None:
-    """Show a prompt or a link as it is; a click selects all of it. One of each name on a page.
+    """Show a prompt or a link, one of each `name` on a page, as it is; a click selects all of it.
 
     `st.code` would bring half a megabyte, and a quarter of a second's work, to colour nothing.
     """

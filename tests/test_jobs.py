@@ -78,17 +78,12 @@ def join(jobs: Jobs, job_id: str, engine: Engine, **how: object) -> Job:
 
 
 def wait_for(job: Job, phase: Phase) -> None:
-    for _ in watch([job], 0.01):
-        if job.news.phase is phase:
-            return
-    if job.news.phase is phase:
-        return
-    raise AssertionError(f"{phase} never came")
+    wait_until(lambda: job.news.phase in (phase, Phase.ENDED))
+    assert job.news.phase is phase
 
 
 def outcome(job: Job) -> object:
-    for _ in watch([job]):
-        pass
+    wait_until(lambda: job.news.phase is Phase.ENDED)
     return job.news.outcome
 
 
@@ -285,8 +280,12 @@ def test_more_jobs_than_places_wait_in_line_and_know_their_place(jobs: Jobs) -> 
     jobs.cancel("3")
     wait_until(lambda: [jobs.ahead(line[2]), jobs.ahead(line[4])] == [0, 1], 5)
     gates[0].set()
-    wait_for(line[2], Phase.WORKING)
-    wait_until(lambda: [engine.calls for engine in engines] == [1, 1, 1, 0, 0], 5)
+    wait_until(lambda: sum(engine.calls for engine in engines) == 3, 5)
+    # Several servers may take what came within the same moment in another order.
+    begun = [engine.calls for engine in engines]
+    assert begun in (
+        [[1, 1, 1, 0, 0]] if isinstance(jobs, Jobs) else [[1, 1, 1, 0, 0], [1, 1, 0, 0, 1]]
+    )
     for gate in gates:
         gate.set()
     assert outcome(line[4]) == RESULT

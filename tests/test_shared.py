@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -16,7 +17,7 @@ from tests.valkey import Valkey
 from utils import signing
 from utils.backends import check_store
 from utils.jobs.outcomes import CANCELLED, INTERRUPTED, NOT_BEGUN, STORE_AWAY, FailedError, Problem
-from utils.jobs.table import Job, Lane, Phase, watch
+from utils.jobs.table import Job, Lane, Phase
 from utils.review.blobs import blobs
 from utils.review.records import Order, Wish
 from utils.settings import check_settings, get_settings, store_address
@@ -103,8 +104,7 @@ async def no_call(_: object) -> object:
 
 
 def outcome(job: Job) -> object:
-    for _ in watch([job]):
-        pass
+    wait_until(lambda: job.news.phase is Phase.ENDED, 30)
     return job.news.outcome
 
 
@@ -439,6 +439,37 @@ def test_an_order_that_its_asker_did_not_bring_into_the_line_is_brought_by_who_w
     monkeypatch.setattr(dies, "_withdraw", die)
     assert outcome(join(dies)) == STORE_AWAY
     assert outcome(join(servers())) == RESULT
+
+
+def test_a_long_wait_in_line_keeps_nobody_behind_it_from_beginning(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What wakes a line that nothing else wakes comes too late to be of help here.
+    monkeypatch.setenv("LEASE_SECONDS", "60")
+    monkeypatch.setattr("utils.shared.jobs.LOOK", 0.02)
+    monkeypatch.setattr("utils.shared.jobs.HAND_ON_EACH", 1)
+    looks = Counter[str]()
+    real = SharedJobs._hand_on
+
+    async def hand_on(self: SharedJobs, lane: str, job_id: str, *about: Any) -> None:
+        if looks["c"] < 20:
+            await real(self, lane, job_id, *about)
+        looks[job_id] += 1
+
+    monkeypatch.setattr(SharedJobs, "_hand_on", hand_on)
+    # The other one's workers are free, and bring what finds no place to docket's own line.
+    server, _ = servers(), servers()
+    for job_id in "ab":
+        join(server, job_id)
+    wait_until(lambda: calls.running == LANE.places)
+    join(server, "c")
+    wait_until(lambda: looks["c"] == 10)
+    join(server, "d")
+    wait_until(lambda: looks["c"] > 20 and looks["d"])
+    server.cancel("a")
+    wait_until(lambda: "c" in calls.made)
+    server.cancel("b")
+    wait_until(lambda: "d" in calls.made, 5)
 
 
 def test_who_shares_no_secret_makes_no_call(

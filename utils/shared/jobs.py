@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from cachetools import TTLCache
-from docket import ConcurrencyLimit, Docket, Worker
+from docket import ConcurrencyLimit, Docket, ExecutionState, Worker
 from redis.exceptions import RedisError
 
 from utils.jobs import pace
@@ -71,6 +71,7 @@ LOOK, SIGN = 1.0, 0.5
 HAND_ON_EACH = 20
 # A crowd that clicks at one moment must not take more connections than there may be.
 HAND_ON_AT_ONCE = 16
+IN_LINE = (ExecutionState.SCHEDULED, ExecutionState.QUEUED, ExecutionState.RUNNING)
 
 Answer = TypeVar("Answer")
 Work = TypeVar("Work")
@@ -294,10 +295,18 @@ class SharedJobs:
         await self._follow(job, looks)
 
     async def _hand_on(self, lane: str, job_id: str, number: int, when: float = 0.0) -> None:
-        """Let docket hand out a try of a job, once; `when` it is time, in seconds since 1970."""
+        """Let docket hand out a try of a job, once; `when` it is time, in seconds since 1970.
+
+        What has found all places taken is no longer known to `Docket.add` (pydocket 0.27): it would
+        stand in the line again, and once it is done, each time more would use up one time that
+        docket wakes who is next.
+        """
         at = datetime.fromtimestamp(when, UTC) if when else None
+        name = f"{job_id}:{number}"
         async with self._handing_on:
-            await self._docket.add(lane, at, f"{job_id}:{number}")(job_id, number)
+            there = await self._docket.get_execution(name)
+            if not there or there.state not in IN_LINE:
+                await self._docket.add(lane, at, name)(job_id, number)
 
     async def _follow(self, job: Job, looks: int = 0) -> None:
         """Keep a page's own copy of a job up to date until it ends.

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-TEST = $(BIN)/python -m pytest --cov --numprocesses auto --maxschedchunk 1
+TEST = $(BIN)/python -m pytest $(COVERAGE) --numprocesses auto --maxschedchunk 1
 
 .PHONY: help run test test-busy mutants check static format audit bench soak screenshots
 
@@ -30,7 +30,8 @@ static: $(VENV)/test.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: static test  ## Check format, lint and types, and run all tests
+check: COVERAGE = --cov
+check: static test  ## Check format, lint and types, run all tests, and see what they leave out
 
 format: $(VENV)/test.ready  ## Put the code into its format
 	$(BIN)/ruff format .

@@ -46,7 +46,7 @@ SETTINGS = (
 NOTE_DOUBLES = """
   window.doubles = [];
   const single = /^(Approve|Regenerate|Generate Image|Change picture|Cancel|Start Over)/;
-  const name = (one) => one.getAttribute("aria-label") || one.innerText;
+  const name = (one) => one.ariaLabel || one.textContent;
   const note = () => {
     const seen = new Set();
     for (const one of document.querySelectorAll("[data-testid=stMain] :is(button, textarea)")) {

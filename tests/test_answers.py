@@ -6,6 +6,7 @@ Each answer goes over a real socket and through the real SDK, for generations an
 import base64
 import json
 import textwrap
+import threading
 from collections.abc import Callable, Hashable, Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from tests.images_server import (
     USAGE,
     Answer,
     Drop,
+    Gate,
     Head,
     ImagesServer,
     error,
@@ -27,7 +29,7 @@ from tests.images_server import (
 )
 from utils import images
 from utils.images import api
-from utils.jobs.outcomes import Problem
+from utils.jobs.outcomes import CANCELLED, Problem
 from utils.jobs.table import Jobs, watch
 from utils.settings import get_settings
 
@@ -502,6 +504,23 @@ def test_only_what_helps_is_tried_again_and_whatever_may_have_been_billed_says_s
     assert len(images_server.calls) == (3 if name in TRIED_AGAIN else 1)
     assert problem.billed == ("billed" in problem.sentence)
     assert problem.billed == (problem.kind not in UNBILLED and name != "teapot")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[], [STREAM], [STREAM, event("partial_image", END)], [Head(), b'{"data": [']],
+    ids=["nothing", "head", "draft", "half an answer"],
+)
+def test_a_cancel_closes_the_connection_however_far_the_answer_is(
+    images_server: ImagesServer, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    gate, reached = Gate(), threading.Event()
+    monkeypatch.setattr(gate, "is_set", reached.set)
+    images_server.script([*answer, gate])
+    jobs.join(PENDING, images.make(PENDING, wish(), "", OWNER))
+    assert reached.wait(10)
+    assert jobs.cancel(PENDING).news.outcome == CANCELLED
+    assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
 
 
 def test_what_a_server_has_refused_is_not_sent_again_and_the_person_is_told(

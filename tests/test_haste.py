@@ -282,23 +282,20 @@ def test_an_example_and_generate_right_after_it_send_that_example(
     assert [call.wish["prompt"] for call in images_server.calls] == [EXAMPLES[1]]
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1])
 def test_a_double_click_on_reopen_brings_each_picture_once(
-    page: Page, api_app: RunningApp, images_server: ImagesServer, moment: float
+    page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     to_review(page, api_app, "a fox")
     edit_and_generate(page, "an owl", 2)
-    button(page, "Approve").click()
-    expect_screen(page, "3. Final Result")
-    expect_settled(page)
-    button(page, "Start Over").click()
-    expect_screen(page, "1. Generate Image")
-    expect_settled(page)
-    click_twice(page, "Reopen", "Reopen", moment)
-    expect_screen(page, "2. Review Generated Image")
-    expect_settled(page)
-    expect_prompt(page, "an owl")
-    expect(thumbnails(page)).to_have_count(2)
+    for moment in (0.0, 0.02, 0.05, 0.1):
+        button(page, "Start Over").click()
+        expect_screen(page, "1. Generate Image")
+        expect_settled(page)
+        click_twice(page, "Reopen", "Reopen", moment)
+        expect_screen(page, "2. Review Generated Image")
+        expect_settled(page)
+        expect_prompt(page, "an owl")
+        expect(thumbnails(page)).to_have_count(2)
 
 
 def test_a_paste_that_is_too_long_is_kept_and_counted(

@@ -201,10 +201,11 @@ def render_start_over(shared: Store) -> None:
 
 def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView | None:
     """Offer Cancel while something is waited for, and return the view of what is known about it."""
-    # The place is there even when it is empty: what moves to another place is built anew.
+    if not shared["pending"]:
+        # A place all the same: what moves to another one is built anew.
+        st.empty()
+        return None
     with st.container(key="wait"):
-        if not shared["pending"]:
-            return None
         # A row also for what is there: what a run does not replace stays until the run ends.
         view = WaitView(canvas or st.empty(), moves.asked(shared))
         st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))

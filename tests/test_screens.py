@@ -15,7 +15,8 @@ from streamlit.testing.v1.element_tree import Block, ButtonGroup
 
 import flow
 from screens.requests import age_in_words
-from tests.images_server import picture
+from tests.calls import set_server
+from tests.images_server import ImagesServer, error, json_answer, picture
 from tests.signing import SIGNER, sign
 from utils.demo.engine import DemoTransport
 from utils.images import page
@@ -217,6 +218,46 @@ def test_regenerate_brings_another_picture_of_the_same_prompt(app: AppTest) -> N
     click(app, "Regenerate")
     assert app.session_state["generated_image"] != first
     assert [one.wish.prompt for one in store(app)["attempts"]] == ["a fox", "a fox"]
+
+
+@pytest.fixture
+def api_app(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The app with the test's own Images API server behind it, and a prompt in its box."""
+    set_server(images_server, monkeypatch)
+    app = AppTest.from_file("../app.py", default_timeout=20).run()
+    app.text_area[0].set_value("a fox")
+    return app
+
+
+def test_a_setting_that_the_server_refuses_is_told(
+    api_app: AppTest, images_server: ImagesServer
+) -> None:
+    refusal = json_answer({"error": {"message": "Unknown", "param": "quality"}}, 400)
+    images_server.script(refusal)
+    api_app.sidebar.selectbox("quality").set_value("medium")
+    click(api_app, "Generate Image")
+    (told,) = api_app.main.info
+    assert told.value.startswith("The server would not take the quality that you chose,")
+    assert len(images_server.calls) == 2
+
+
+def test_the_servers_request_id_is_shown_for_support(
+    api_app: AppTest, images_server: ImagesServer
+) -> None:
+    images_server.script(error(401, "invalid_api_key", x_request_id="req_abc123"))
+    click(api_app, "Generate Image")
+    assert api_app.text_area[0].value == "a fox"
+    assert "For support: request req_abc123" in texts(api_app)
+
+
+def test_tokens_and_an_estimate_are_shown_for_each_picture_and_the_session(
+    api_app: AppTest,
+) -> None:
+    click(api_app, "Generate Image")
+    assert any(text.endswith("1,010 tokens, about $0.030 (estimate)") for text in texts(api_app))
+    click(api_app, "Regenerate")
+    session = api_app.sidebar.text[0].value
+    assert "This session: 2 pictures, 2,020 tokens, about $0.060" in session
 
 
 def test_approve_leads_to_the_result_and_its_download(app: AppTest) -> None:

@@ -83,15 +83,6 @@ def test_after_an_error_the_next_click_works_and_the_error_is_gone(
         assert leak not in body
 
 
-def test_the_servers_request_id_is_shown_for_support(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
-) -> None:
-    images_server.script(error(401, "invalid_api_key", x_request_id="req_abc123"))
-    open_app(page, api_app)
-    generate(page, "a fox")
-    expect(page.get_by_text("For support: request req_abc123")).to_be_visible()
-
-
 def test_settings_are_sent_and_survive_stages_reload_and_start_over(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -141,32 +132,6 @@ def test_a_bad_size_of_ones_own_is_told_at_once_and_costs_no_call(
     button(page, "Generate Image").click()
     expect_screen(page, "2. Review Generated Image")
     assert images_server.calls[0].wish["size"] == "1536x864"
-
-
-def test_a_setting_that_the_server_refuses_is_told(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
-) -> None:
-    refusal = json_answer({"error": {"message": "Unknown", "param": "quality"}}, 400)
-    images_server.script(refusal, then=plain(picture("end")))
-    open_app(page, api_app)
-    choose(page, "Quality", "medium")
-    generate(page, "a fox")
-    expect_screen(page, "2. Review Generated Image")
-    expect(page.get_by_text("would not take the quality that you chose")).to_be_visible()
-    assert len(images_server.calls) == 2
-
-
-def test_tokens_and_an_estimate_are_shown_for_each_picture_and_the_session(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
-) -> None:
-    open_app(page, api_app)
-    generate(page, "a fox")
-    facts = page.get_by_test_id("stMain").get_by_text("1,010 tokens, about $0.030 (estimate)")
-    expect(facts).to_be_visible()
-    expect_settled(page)
-    button(page, "Regenerate").click()
-    total = page.get_by_test_id("stSidebar").get_by_text("2 pictures, 2,020 tokens, about $0.060")
-    expect(total).to_be_visible()
 
 
 def test_models_of_the_server_can_be_chosen_and_one_near_its_end_warns(

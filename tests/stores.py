@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from utils.jobs.table import Job, Phase
 from utils.review import moves
 from utils.review.blobs import blobs
 from utils.review.records import Attempt, Cost, Engine, Pending
@@ -70,3 +71,9 @@ def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def outcome(job: Job) -> object:
+    """Wait until a job has ended, and return how."""
+    wait_until(lambda: job.news.phase is Phase.ENDED, 30)
+    return job.news.outcome

@@ -27,10 +27,11 @@ from tests.images_server import (
     plain,
     stream,
 )
+from tests.stores import outcome
 from utils import images
 from utils.images import api
 from utils.jobs.outcomes import CANCELLED, Problem
-from utils.jobs.table import Jobs, watch
+from utils.jobs.table import Jobs
 from utils.settings import get_settings
 
 STREAM = Head(content_type="text/event-stream")
@@ -496,9 +497,7 @@ def test_only_what_helps_is_tried_again_and_whatever_may_have_been_billed_says_s
     images_server.script(then=ANSWERS[name][0]("generation")[-1])
     call = images.make(PENDING, wish(options=OPTIONS), "", OWNER)
     job = jobs.join(PENDING, call, tries=3)
-    for _ in watch([job]):
-        pass
-    problem = job.news.outcome
+    problem = outcome(job)
     assert isinstance(problem, Problem)
     assert_can_be_read(problem.sentence)
     assert len(images_server.calls) == (3 if name in TRIED_AGAIN else 1)

@@ -288,6 +288,9 @@ def test_a_double_click_on_reopen_brings_each_picture_once(
     to_review(page, api_app, "a fox")
     edit_and_generate(page, "an owl", 2)
     for moment in (0.0, 0.02, 0.05, 0.1):
+        button(page, "Approve").click()
+        expect_screen(page, "3. Final Result")
+        expect_settled(page)
         button(page, "Start Over").click()
         expect_screen(page, "1. Generate Image")
         expect_settled(page)

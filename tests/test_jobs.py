@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from tests.stores import ENGINE, Text, wait_until
+from tests.stores import ENGINE, Text, outcome, wait_until
 from utils.jobs import pace, table
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Job, Jobs, Lane, News, Phase, watch
@@ -80,11 +80,6 @@ def join(jobs: Jobs, job_id: str, engine: Engine, **how: object) -> Job:
 def wait_for(job: Job, phase: Phase) -> None:
     wait_until(lambda: job.news.phase in (phase, Phase.ENDED))
     assert job.news.phase is phase
-
-
-def outcome(job: Job) -> object:
-    wait_until(lambda: job.news.phase is Phase.ENDED)
-    return job.news.outcome
 
 
 def test_all_who_join_wait_for_the_same_call(jobs: Jobs) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from flow import create_flow
 from nodes import GenerateImageNode, next_wait
-from tests.stores import ENGINE, Text, ask, choose, make, new_store, receive
+from tests.stores import ENGINE, Text, ask, choose, make, new_store, outcome, receive
 from utils.jobs.outcomes import CANCELLED, FailedError, Problem
 from utils.jobs.table import Call, Job, Jobs, Phase, watch
 from utils.review import boxes, choosing, moves
@@ -309,8 +309,7 @@ def test_what_is_there_already_is_not_cancelled_away(
     create_flow(shared["stage"]).run(shared)
     job = jobs.find(pending.id)
     assert job
-    for _ in watch([job]):
-        pass
+    outcome(job)
     moves.decide(shared, decision)
     turn(shared)
     kept = shared["attempts"] if decision == "cancel" else shared["recent"]

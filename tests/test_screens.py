@@ -16,7 +16,7 @@ from streamlit.testing.v1.element_tree import Block, ButtonGroup
 import flow
 from screens.requests import age_in_words
 from tests.calls import set_server
-from tests.images_server import ImagesServer, error, json_answer, picture
+from tests.images_server import Answer, ImagesServer, error, json_answer, picture, plain
 from tests.signing import SIGNER, sign
 from utils.demo.engine import DemoTransport
 from utils.images import page
@@ -221,7 +221,7 @@ def test_regenerate_brings_another_picture_of_the_same_prompt(app: AppTest) -> N
 
 
 @pytest.fixture
-def api_app(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def served_app(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The app with the test's own Images API server behind it, and a prompt in its box."""
     set_server(images_server, monkeypatch)
     app = AppTest.from_file("../app.py", default_timeout=20).run()
@@ -229,34 +229,66 @@ def api_app(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> App
     return app
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(400, "moderation_blocked", "safety_violations=[violence]"), "refused this prompt"),
+        (error(403, None, "must be verified"), "asks for the organization to be verified"),
+        (error(404, "model_not_found"), "does not have this model"),
+        (error(429, "insufficient_quota"), "no credit left"),
+        (json_answer({"error": {"message": "x", "param": "prompt"}}, 400), "did not accept the"),
+        (
+            json_answer({"detail": "<b>x</b>"}, 418),
+            "would not make the picture and does not say why",
+        ),
+        (json_answer({"data": [{"url": "http://10.0.0.1/x.png"}]}), "could not be fetched"),
+    ],
+    ids=["refused", "unverified", "model", "quota", "prompt", "odd", "address"],
+)
+def test_after_an_error_the_next_click_works_and_the_error_is_gone(
+    served_app: AppTest, images_server: ImagesServer, answer: Answer, words: str
+) -> None:
+    images_server.script(answer, plain(picture("first")), answer, plain(picture("second")))
+    for label in ("Generate Image", "Regenerate"):
+        click(served_app, label)
+        (told,) = served_app.main.warning
+        assert words in told.value
+        assert not re.search("Error code|Traceback|[{<]", told.value)
+        assert shown_as_typed(served_app) == ["a fox"]
+        click(served_app, label)
+        assert not served_app.main.warning
+    assert heading(served_app) == "2. Review Generated Image"
+    assert len(images_server.calls) == 4
+
+
 def test_a_setting_that_the_server_refuses_is_told(
-    api_app: AppTest, images_server: ImagesServer
+    served_app: AppTest, images_server: ImagesServer
 ) -> None:
     refusal = json_answer({"error": {"message": "Unknown", "param": "quality"}}, 400)
     images_server.script(refusal)
-    api_app.sidebar.selectbox("quality").set_value("medium")
-    click(api_app, "Generate Image")
-    (told,) = api_app.main.info
+    served_app.sidebar.selectbox("quality").set_value("medium")
+    click(served_app, "Generate Image")
+    (told,) = served_app.main.info
     assert told.value.startswith("The server would not take the quality that you chose,")
     assert len(images_server.calls) == 2
 
 
 def test_the_servers_request_id_is_shown_for_support(
-    api_app: AppTest, images_server: ImagesServer
+    served_app: AppTest, images_server: ImagesServer
 ) -> None:
     images_server.script(error(401, "invalid_api_key", x_request_id="req_abc123"))
-    click(api_app, "Generate Image")
-    assert api_app.text_area[0].value == "a fox"
-    assert "For support: request req_abc123" in texts(api_app)
+    click(served_app, "Generate Image")
+    assert served_app.text_area[0].value == "a fox"
+    assert "For support: request req_abc123" in texts(served_app)
 
 
 def test_tokens_and_an_estimate_are_shown_for_each_picture_and_the_session(
-    api_app: AppTest,
+    served_app: AppTest,
 ) -> None:
-    click(api_app, "Generate Image")
-    assert any(text.endswith("1,010 tokens, about $0.030 (estimate)") for text in texts(api_app))
-    click(api_app, "Regenerate")
-    session = api_app.sidebar.text[0].value
+    click(served_app, "Generate Image")
+    assert any(text.endswith("1,010 tokens, about $0.030 (estimate)") for text in texts(served_app))
+    click(served_app, "Regenerate")
+    session = served_app.sidebar.text[0].value
     assert "This session: 2 pictures, 2,020 tokens, about $0.060" in session
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import redis
 
-from tests.stores import ENGINE, Text, wait_until
+from tests.stores import ENGINE, Text, outcome, wait_until
 from tests.valkey import Valkey
 from utils import signing
 from utils.backends import check_store
@@ -101,11 +101,6 @@ def join(server: SharedJobs, job_id: str = "a", tries: int = 1) -> Job:
 
 async def no_call(_: object) -> object:
     raise AssertionError("the call of the server that was asked")
-
-
-def outcome(job: Job) -> object:
-    wait_until(lambda: job.news.phase is Phase.ENDED, 30)
-    return job.news.outcome
 
 
 def freeze(server: SharedJobs) -> Callable[[], None]:

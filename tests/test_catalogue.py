@@ -1,7 +1,9 @@
 import asyncio
+import inspect
 from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import date
+from unittest.mock import patch
 
 import pytest
 from cachetools import TTLCache
@@ -11,6 +13,7 @@ from utils.images import catalogue
 from utils.images.api import list_models
 from utils.images.catalogue import listed_models
 from utils.images.models import ListedModel
+from utils.images.page import await_models
 from utils.jobs.table import Jobs
 from utils.review.records import Engine
 from utils.settings import get_settings
@@ -134,21 +137,47 @@ def test_a_slow_list_is_not_waited_for_twice_and_comes_later(
     monkeypatch.setattr(catalogue, "PATIENCE", 0.05)
     gate = Gate()
     images_server.pages["/v1/models"] = [Head(), gate, json_answer(MODELS)[1]]
-    assert listed_models(engine(images_server), "") == ()
+    assert listed_models(engine(images_server), "") is None
     (answer,) = catalogue._asked.values()
     waited: list[float | None] = []
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as context:
 
         def result(timeout: float | None) -> object:
             waited.append(timeout)
             raise TimeoutError
 
-        patch.setattr(answer, "result", result)
-        assert listed_models(engine(images_server), "") == ()
+        context.setattr(answer, "result", result)
+        assert listed_models(engine(images_server), "") is None
     assert waited == [0.0]
     gate.set()
     assert answer.result(5) == LISTED
     assert listed_models(engine(images_server), "") == LISTED
+
+
+@pytest.mark.parametrize(
+    ("page", "runs"), [(json_answer(MODELS), 1), (error(404, None), 0), ([Drop()], 0)]
+)
+def test_a_late_answer_makes_the_page_run_anew_only_where_it_lists_a_model(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, page: Answer, runs: int
+) -> None:
+    monkeypatch.setattr(catalogue, "PATIENCE", 0.05)
+    gate = Gate()
+    images_server.pages["/v1/models"] = [gate, *page]
+    assert listed_models(engine(images_server), "") is None
+    look = inspect.unwrap(await_models)
+    with patch("streamlit.rerun") as rerun:
+        look(engine(images_server), "")
+        assert rerun.call_count == 0
+        gate.set()
+        (answer,) = catalogue._asked.values()
+        answer.result(5)
+        look(engine(images_server), "")
+        assert rerun.call_count == runs
+        # Once a run has taken the answer in, and without a second question.
+        listed_models(engine(images_server), "")
+        look(engine(images_server), "")
+    assert rerun.call_count == 2 * runs
+    assert len(images_server.fetches) == 1
 
 
 def test_a_list_that_the_end_of_the_server_cut_off_is_no_error(

@@ -2,7 +2,7 @@
 
 from utils.images.addresses import ROUTES, address
 from utils.images.api import RECORDS, Picture, kind, make, places
-from utils.images.catalogue import is_listing, listed_models
+from utils.images.catalogue import has_listed, listed_models
 from utils.images.composing import COMPOSER, put_back
 from utils.images.credentials import credentials_in_words, read_credentials, signal_in_words
 from utils.images.differences import prompt_difference, settings_difference
@@ -59,8 +59,8 @@ __all__ = [
     "extension_of",
     "file_name",
     "fit",
+    "has_listed",
     "is_demo",
-    "is_listing",
     "is_openai",
     "key_label",
     "key_warning",

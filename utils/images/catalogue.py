@@ -22,11 +22,11 @@ _asked: TTLCache[Hashable, Future[tuple[ListedModel, ...] | None]] = TTLCache(64
 _failed: TTLCache[Hashable, bool] = TTLCache(64, FAILED_SECONDS)
 
 
-def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...]:
+def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...] | None:
     """Return the image models that the engine's server lists; () where it does not say.
 
-    `key` is the one that the person typed, '' for none. Only who asks first waits, for a second at
-    most; `is_listing` says whether the answer is still to come.
+    None where the answer is still to come: only who asks first waits for it, for a second at most.
+    `key` is the one that the person typed, '' for none.
     """
     server = _server(engine, key)
     with _lock:
@@ -39,7 +39,7 @@ def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...]:
     try:
         listed = answer.result(patience)
     except TimeoutError:
-        return ()
+        return None
     except CancelledError:
         listed = None
     if listed is None:
@@ -49,11 +49,11 @@ def listed_models(engine: Engine, key: str) -> tuple[ListedModel, ...]:
     return listed or ()
 
 
-def is_listing(engine: Engine, key: str) -> bool:
-    """Return whether the engine's server has been asked for its models and not answered yet."""
+def has_listed(engine: Engine, key: str) -> bool:
+    """Return whether the engine's server has listed a model; it is not asked for this."""
     with _lock:
         answer = _asked.get(_server(engine, key))
-    return answer is not None and not answer.done()
+    return bool(answer and answer.done() and not answer.cancelled() and answer.result())
 
 
 def _server(engine: Engine, key: str) -> Hashable:

@@ -340,10 +340,10 @@ def render_side_bar(shared: Store) -> None:
         demo = images.is_demo(engine)
         st.text("\n".join([*([engine.name] if demo else who), *spending_in_words(shared)]))
         listed = images.listed_models(engine, shared["api_key"])
-        if images.is_listing(engine, shared["api_key"]):
+        if listed is None:
             await_models(engine, shared["api_key"])
-        names = [model.name for model in listed]
-        for model in listed:
+        names = [model.name for model in listed or ()]
+        for model in listed or ():
             if model.name == engine.model:
                 show_warning(images.retirement(model, date.today(), names))
         if demo:
@@ -365,8 +365,11 @@ def render_side_bar(shared: Store) -> None:
 
 @st.fragment(run_every=1.0)
 def await_models(engine: Engine, key: str) -> None:
-    """Show the models that can be chosen as soon as a slow server has listed them."""
-    if not images.is_listing(engine, key):
+    """Show the models that can be chosen as soon as a slow server has listed them.
+
+    One that lists none changes nothing: a run without need would take a click that it meets.
+    """
+    if images.has_listed(engine, key):
         st.rerun()
 
 
@@ -374,7 +377,7 @@ def render_settings(shared: Store, engine: Engine) -> None:
     """Offer what the chosen model is not documented to lack."""
     resting = bool(shared["pending"])
     default = images.engine({**by_key(shared), "model": ""}).model
-    listed = [model.name for model in images.listed_models(engine, shared["api_key"])]
+    listed = [model.name for model in images.listed_models(engine, shared["api_key"]) or ()]
     models = ["", *sorted({*listed, str(by_key(shared)["model"])} - {default, ""})]
     if len(models) > 1:
         st.selectbox(

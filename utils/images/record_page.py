@@ -1,5 +1,6 @@
 """What the page shows of a decision: its record, and words for those who cannot see the picture."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -62,11 +63,20 @@ def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> N
     lines += [f"The server's request {picture.request_id}"] * bool(picture.request_id)
     st.text("\n".join([*lines, f"SHA-256 {picture.name}"]))
     render_credentials(shared, attempt)
-    whole = many > 1 and st.checkbox(f"With all {many} pictures", key="whole_record")
+    # Two buttons, and no box beside one: a click that comes before the server has heard of a tick
+    # would hand out something else than the page says.
+    words = described(shared, attempt)
+    write = partial(images.write_archive, approval, attempt, words)
+    render_archive("Download record", attempt, partial(write, whole=False))
+    if many > 1:
+        render_archive(f"Download all {many} pictures", attempt, partial(write, whole=True))
+
+
+def render_archive(label: str, attempt: Attempt, write: Callable[[], bytes]) -> None:
+    """Hand out an archive. It is made at the click: it may have hundreds of megabytes."""
     st.download_button(
-        "Download record",
-        # At the click: all pictures together may be hundreds of megabytes.
-        partial(images.write_archive, approval, attempt, described(shared, attempt), whole=whole),
+        label,
+        write,
         file_name=images.file_name(attempt.wish.brief, "zip"),
         mime="application/zip",
         on_click="ignore",

@@ -11,6 +11,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from tests.conftest import RunningApp
 
 LONG = 15_000
+AT_REST = "new Promise((resolve) => requestIdleCallback(() => resolve()))"
 
 
 class Runs:
@@ -132,10 +133,12 @@ def expect_screen(page: Page, heading: str, timeout: float = LONG) -> None:
 
 
 def expect_settled(page: Page) -> None:
-    """Wait until no run is asked for or under way.
+    """Wait until no run is asked for or under way, and all that the last one brought is drawn.
 
     Of a page that `open_app` has not opened, such as the benchmark's, only the latter is known.
     """
+    # What was clicked has been sent by then, and is known here.
+    page.evaluate(AT_REST)
     runs = _runs.get(page)
     until = time.monotonic() + LONG / 1000
     while runs and runs.owed:
@@ -147,6 +150,8 @@ def expect_settled(page: Page) -> None:
     )
     # Code of the page that is still on its way.
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=LONG)
+    # What a run has brought may still be drawn, and takes a click that comes in the middle of it.
+    page.evaluate(AT_REST)
 
 
 def choose(page: Page, label: str, value: str) -> None:

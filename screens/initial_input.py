@@ -16,7 +16,12 @@ def render(shared: Store) -> parts.WaitView | None:
     with room.side:
         view = parts.render_wait(shared, room.canvas)
         parts.render_prompt_box(
-            shared, "Prompt", boxes.prompt_key(shared), boxes.edit_prompt, (shared,)
+            shared,
+            "Prompt",
+            boxes.prompt_key(shared),
+            shared["task_input"],
+            boxes.edit_prompt,
+            (shared,),
         )
         parts.render_ask(shared, "Generate Image", "generate", "Mod+Enter", primary=True)
         parts.render_error(shared)

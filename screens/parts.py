@@ -139,12 +139,19 @@ def render_prompt_box(
     shared: Store,
     label: str,
     key: str,
+    text: str,
     on_change: Callable[..., None],
     args: tuple[object, ...],
 ) -> None:
-    """Offer a prompt to be written. Its length is checked at the click: the box would cut it."""
+    """Offer a prompt to be written; `text` is what stands there.
+
+    Its length is checked at the click: the box would cut it.
+    """
     st.text_area(
         label,
+        # Also where a page has dropped the box and builds it anew, and the server cannot know: a
+        # click may leave before the page hears that the run without the box has ended.
+        text,
         key=key,
         placeholder=page.PLACEHOLDER,
         height=132,

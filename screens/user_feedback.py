@@ -73,6 +73,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                     shared,
                     "Edit the prompt",
                     boxes.edit_key(attempt.id),
+                    boxes.edited_prompt(shared),
                     boxes.edit,
                     (shared, attempt.id),
                 )

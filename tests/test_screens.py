@@ -748,3 +748,15 @@ def test_an_agent_sees_plain_elements_and_may_not_approve(
     assert json.loads(app.json[0].value)["approved"] == second.id
     app.button(key="Start Over").click().run()
     assert "Stage: Generate Image" in texts(app)
+
+
+def test_a_box_that_a_page_builds_anew_has_its_text(app: AppTest) -> None:
+    app.text_area[0].input("a fox").run()
+    assert app.text_area[0].proto.default == "a fox"
+    put_under_review(app)
+    attempt = store(app)["attempts"][0]
+    (box,) = [one for one in app.text_area if one.key == f"edit-{attempt.id}"]
+    assert box.proto.default == attempt.wish.brief
+    box.input("an owl").run()
+    (box,) = [one for one in app.text_area if one.key == f"edit-{attempt.id}"]
+    assert (box.proto.default, box.value) == ("an owl", "an owl")

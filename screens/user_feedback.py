@@ -61,8 +61,8 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
     prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
     # The prompt stands once: in the box, or as it was where the box holds something else.
-    edited = boxes.edited_prompt(shared) != attempt.wish.prompt
-    if edited or not prompt.open:
+    edited = boxes.edited_prompt(shared)
+    if edited != attempt.wish.prompt or not prompt.open:
         parts.render_copyable("prompt", attempt.wish.prompt)
     for tab in (prompt, *own):
         if tab.open:
@@ -73,7 +73,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                     shared,
                     "Edit the prompt",
                     boxes.edit_key(attempt.id),
-                    boxes.edited_prompt(shared),
+                    edited,
                     boxes.edit,
                     (shared, attempt.id),
                 )
@@ -87,6 +87,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
             page.render_marking(shared, attempt)
             st.text_input(
                 "What should be different here? The rest should stay.",
+                shared["change"],
                 key="change",
                 placeholder="Make it night",
                 disabled=bool(shared["pending"]),

@@ -151,6 +151,10 @@ class RunningApp:
     log: Path
     began: float
 
+    @property
+    def port(self) -> int:
+        return int(self.address.rsplit(":", 1)[1])
+
 
 KEYS = ("sk-test-secret", "sk-typed", "sk-from-secrets")
 

@@ -172,6 +172,13 @@ def expect_selected(page: Page, number: int) -> None:
     expect(facts(page)).to_contain_text(f"Picture {number} ·")
 
 
+def edit_and_generate(page: Page, prompt: str, number: int) -> None:
+    edit_box(page).fill(prompt)
+    button(page, "Generate Image").click()
+    expect_selected(page, number)
+    expect_settled(page)
+
+
 def regenerate(page: Page, number: int) -> None:
     """Ask for another attempt, and wait until it is there and is this number."""
     button(page, "Regenerate").click()

@@ -22,6 +22,7 @@ from tests.stores import wait_until
 from tests.studio import (
     LONG,
     button,
+    edit_and_generate,
     edit_box,
     expect_prompt,
     expect_screen,
@@ -90,13 +91,6 @@ def click_twice(page: Page, first: str, then: str, wait: float) -> bool:
         [first, then, 1000 * wait],
     )
     return bool(there)
-
-
-def edit_and_generate(page: Page, prompt: str, number: int) -> None:
-    edit_box(page).fill(prompt)
-    button(page, "Generate Image").click()
-    expect(facts(page)).to_contain_text(f"Picture {number} ·")
-    expect_settled(page)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

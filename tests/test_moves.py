@@ -603,7 +603,7 @@ def test_what_belongs_to_an_attempt_comes_back_with_it_and_goes_with_it(shared: 
     by_key(shared)[boxes.edit_key(one.id)] = "one in the snow"
     boxes.edit(shared, one.id)
     boxes.mark(shared, one.id, "[[1, 2]]")
-    by_key(shared)[boxes.DESCRIPTION] = "A one."
+    by_key(shared)[boxes.description_key(one.id)] = "A one."
     boxes.describe(shared, one.id)
     choosing.keep(shared, one.id)
     choosing.set_aside(shared, two.id)

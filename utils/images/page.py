@@ -4,11 +4,11 @@ An engine of another kind brings a module with the same functions; the screens k
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from html import escape
-from typing import cast
+from typing import TypeVar, cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -35,12 +35,14 @@ DEMO = (
 )
 # How the part is named where a person brings sources of their own; '' where there are none.
 SOURCES = "Use my pictures"
+WRITE_A_SIZE = "Or write WIDTHxHEIGHT in pixels, such as 1536x864."
 EXAMPLES = (
     "A lighthouse by the sea at sunset",
     "Snowy mountains above a quiet lake at dawn",
     "A city by the water on a starry night",
 )
 
+Value = TypeVar("Value")
 
 # What pictures do beyond being there is in scripts of their own; their words are here.
 VIEWER = f"""
@@ -325,6 +327,8 @@ def take_uploads(shared: Store) -> None:
 def render_side_bar(shared: Store) -> None:
     """Take the settings, and a key if need be; say who makes the pictures and what they cost."""
     engine = images.engine(by_key(shared))
+    listed = images.listed_models(engine, shared["api_key"])
+    names = [model.name for model in listed or ()]
     with st.sidebar:
         if shared["stage"] == "final":
             # Nothing is asked for there.
@@ -333,16 +337,14 @@ def render_side_bar(shared: Store) -> None:
         else:
             with st.container():
                 st.subheader("Settings", anchor=False)
-                render_settings(shared, engine)
+                render_settings(shared, engine, names)
         # Here, because it is on every screen.
         st.html(VIEWER, unsafe_allow_javascript=True)
         who = [f"Model: {engine.model}", f"Server: {engine.name}"]
         demo = images.is_demo(engine)
         st.text("\n".join([*([engine.name] if demo else who), *spending_in_words(shared)]))
-        listed = images.listed_models(engine, shared["api_key"])
         if listed is None:
             await_models(engine, shared["api_key"])
-        names = [model.name for model in listed or ()]
         for model in listed or ():
             if model.name == engine.model:
                 show_warning(images.retirement(model, date.today(), names))
@@ -373,49 +375,55 @@ def await_models(engine: Engine, key: str) -> None:
         st.rerun()
 
 
-def render_settings(shared: Store, engine: Engine) -> None:
-    """Offer what the chosen model is not documented to lack."""
-    resting = bool(shared["pending"])
+def render_settings(shared: Store, engine: Engine, listed: Sequence[str]) -> None:
+    """Offer what the chosen model is not documented to lack; `listed` are the server's models."""
     default = images.engine({**by_key(shared), "model": ""}).model
-    listed = [model.name for model in images.listed_models(engine, shared["api_key"]) or ()]
     models = ["", *sorted({*listed, str(by_key(shared)["model"])} - {default, ""})]
     if len(models) > 1:
-        st.selectbox(
-            "Model",
-            models,
-            key="model",
-            disabled=resting,
-            format_func=lambda name: name or default,
-        )
-        st.selectbox(
-            "Compare with",
-            ["", *(name for name in [default, *models[1:]] if name != engine.model)],
-            key="second_model",
-            disabled=resting,
-            format_func=lambda name: name or "none",
-        )
+        render_setting(shared, "Model", "model", models, lambda name: name or default)
+        others = ["", *(name for name in [default, *models[1:]] if name != engine.model)]
+        render_setting(shared, "Compare with", "second_model", others, lambda name: name or "none")
         show_warning(images.lacking(by_key(shared)))
     else:
         keep_settings(shared, "model", "second_model")
-    st.selectbox("Pictures at a time", range(1, moves.MAX_COUNT + 1), key="count", disabled=resting)
+    render_setting(shared, "Pictures at a time", "count", range(1, moves.MAX_COUNT + 1))
     for parameter in images.PARAMETERS:
         values = images.choices(parameter, engine.model, by_key(shared))
         size = parameter.key == "size"
         if values:
-            st.selectbox(
-                parameter.label,
-                [images.AUTO, *values],
-                key=parameter.key,
-                disabled=resting,
-                format_func=in_pixels,
-                accept_new_options=size,
-                help="Or write WIDTHxHEIGHT in pixels, such as 1536x864." if size else None,
-            )
+            offered = [images.AUTO, *values]
+            help = WRITE_A_SIZE if size else None
+            render_setting(shared, parameter.label, parameter.key, offered, in_pixels, help)
         else:
             keep_settings(shared, parameter.key)
         # At the field, and before anything is asked for.
         if size:
             show_warning(images.size_error(by_key(shared)))
+
+
+def render_setting(
+    shared: Store,
+    label: str,
+    key: str,
+    values: Sequence[Value],
+    in_words: Callable[[Value], str] = str,
+    help: str | None = None,
+) -> None:
+    """Offer a setting; where there is `help`, it says what other values may be written."""
+    chosen = cast("Value", by_key(shared)[key])
+    # What will be asked for is shown, also where it is offered no more.
+    offered = list(values) if chosen in values else [*values, chosen]
+    st.selectbox(
+        label,
+        offered,
+        # Also where the page builds the box anew, which Streamlit tells of nothing else.
+        index=offered.index(chosen),
+        key=key,
+        disabled=bool(shared["pending"]),
+        format_func=in_words,
+        accept_new_options=bool(help),
+        help=help,
+    )
 
 
 def keep_settings(shared: Store, *keys: str) -> None:

@@ -12,7 +12,7 @@ from utils import images
 from utils.jobs.outcomes import Problem
 from utils.review import boxes
 from utils.review.records import Approval, Attempt
-from utils.review.store import Store, by_key
+from utils.review.store import Store
 
 # In characters: a screen reader takes some twenty seconds for them.
 LONGEST_DESCRIPTION = 300
@@ -27,11 +27,10 @@ def render_record(shared: Store, attempt: Attempt) -> None:
     """Take words for those who cannot see the approved picture, and hand out the record of how it
     came to be approved."""
     approval = shared["approval"]
-    # The box is gone while another attempt is chosen: it never holds another one's words.
-    by_key(shared).setdefault(boxes.DESCRIPTION, described(shared, attempt))
     st.text_input(
         "Alternative text",
-        key=boxes.DESCRIPTION,
+        described(shared, attempt),
+        key=boxes.description_key(attempt.id),
         max_chars=LONGEST_DESCRIPTION,
         on_change=boxes.describe,
         args=(shared, attempt.id),

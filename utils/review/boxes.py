@@ -6,9 +6,6 @@ from utils.review import choosing
 from utils.review.interruptions import uninterrupted
 from utils.review.store import Store, by_key, clear_error
 
-# The key of the box for words about the approved attempt.
-DESCRIPTION = "description"
-
 
 def keep_widgets(shared: Store) -> None:
     """Keep what was typed: Streamlit wipes what arrives in the run that disables its widget."""
@@ -89,10 +86,15 @@ def mark(shared: Store, attempt_id: str, mark: str) -> None:
     shared["marks"] = {**shared["marks"], attempt_id: mark}
 
 
+def description_key(attempt_id: str) -> str:
+    """Return the key of the box for words about an approved attempt."""
+    return f"description-{attempt_id}"
+
+
 @uninterrupted
 def describe(shared: Store, attempt_id: str) -> None:
     """Keep the words that a person has written for those who cannot perceive an attempt."""
-    text = by_key(shared).get(DESCRIPTION)
+    text = by_key(shared).get(description_key(attempt_id))
     if isinstance(text, str):
         shared["descriptions"] = {**shared["descriptions"], attempt_id: text}
 

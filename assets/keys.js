@@ -1,5 +1,6 @@
 // What the page does beyond Streamlit's own keys: the cursor stands in the prompt, figures pick an
-// attempt by its number, of two figures too, and the mouse reads what an attempt is.
+// attempt by its number, of two figures too, the mouse reads what an attempt is, and words outlive a
+// reload while they are being typed.
 
 // Milliseconds in which a second figure belongs to the first.
 const TOGETHER = 800;
@@ -66,4 +67,34 @@ function leaveList() {
       around.focus();
     }
   }).observe(list, { attributeFilter: ["aria-expanded"] });
+}
+
+// Streamlit takes what is typed once its box is left; a message as the page goes may find nobody.
+addEventListener("pagehide", () => {
+  const box = document.activeElement;
+  const names = [...(box.closest("[class*=st-key-]")?.classList ?? [])];
+  const words = box.matches("textarea, input[type=text]:not([role=combobox])");
+  const name = words && names.find((one) => one.startsWith("st-key-"));
+  sessionStorage.typed = name ? JSON.stringify([name, box.value]) : "";
+});
+
+giveBack(sessionStorage.typed);
+
+async function giveBack(kept) {
+  if (!kept) {
+    return;
+  }
+  const [name, words] = JSON.parse(kept);
+  let box = null;
+  while (!box && performance.now() < LOADING) {
+    await new Promise(requestAnimationFrame);
+    box = document.querySelector(`.${CSS.escape(name)} :is(textarea, input):enabled`);
+  }
+  if (box && box.value !== words) {
+    box.focus();
+    // As if typed: React hears of nothing else.
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    box.blur();
+  }
 }

@@ -94,6 +94,24 @@ def test_a_reload_keeps_strip_selection_and_prompts(
     assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "an owl"]
 
 
+def test_words_outlive_a_reload_while_they_are_being_typed(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, api_app)
+    expect_settled(page)
+    prompt_box(page).fill("a fox")
+    page.reload()
+    expect(prompt_box(page)).to_have_value("a fox")
+    expect_settled(page)
+    button(page, "Generate Image").click()
+    expect_selected(page, 1)
+    expect_settled(page)
+    edit_box(page).fill("a fox in the snow")
+    page.reload()
+    expect(edit_box(page)).to_have_value("a fox in the snow")
+    assert len(images_server.calls) == 1
+
+
 def test_what_is_ready_can_be_approved_while_others_still_come(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -116,3 +116,22 @@ def test_words_about_a_picture_are_there_again_after_a_look_at_the_review(
     expect_screen(page, "3. Final Result")
     expect_settled(page)
     expect(box).to_have_value("A fox in the snow.")
+
+
+def test_a_page_lives_on_where_a_picture_comes_back_that_it_was_about_to_forget(
+    page: Page, far_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, far_app, "prompt 1")
+    for number in range(2, 5):
+        edit_and_generate(page, f"prompt {number}", number)
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")
+        expect_selected(page, 3)
+        expect_settled(page)
+        page.keyboard.press("ArrowLeft")
+        # Not a wait for something: the next key is to leave before the page hears that the run
+        # has ended.
+        page.wait_for_timeout(1500 * SECONDS)
+        page.keyboard.press("4")
+        expect_selected(page, 4)
+        expect_settled(page)

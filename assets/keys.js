@@ -73,7 +73,8 @@ function leaveList() {
 addEventListener("pagehide", () => {
   const box = document.activeElement;
   const names = [...(box.closest("[class*=st-key-]")?.classList ?? [])];
-  const words = box.matches("textarea, input[type=text]:not([role=combobox])");
+  // Never a key, which is text too while it is shown.
+  const words = box.matches("textarea, input[type=text]:not([autocomplete=off])");
   const name = words && names.find((one) => one.startsWith("st-key-"));
   sessionStorage.typed = name ? JSON.stringify([name, box.value]) : "";
 });

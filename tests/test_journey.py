@@ -176,6 +176,22 @@ def test_approving_sends_little_over_the_websocket(
     assert 0 < received() - before < 20_000
 
 
+def test_a_key_that_is_shown_while_it_is_typed_is_forgotten_by_a_reload(
+    page: Page, demo_app: RunningApp
+) -> None:
+    open_app(page, demo_app)
+    expect_settled(page)
+    box = page.get_by_role("textbox", name="Your OpenAI API key")
+    page.locator(".st-key-api_key").get_by_role("button").last.click()
+    expect(box).to_have_attribute("type", "text")
+    box.fill("sk-typed")
+    page.reload()
+    expect(box).to_have_value("")
+    expect_settled(page)
+    assert page.evaluate("sessionStorage.typed") == ""
+    expect(box).to_have_value("")
+
+
 def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:

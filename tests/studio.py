@@ -133,13 +133,21 @@ def expect_screen(page: Page, heading: str, timeout: float = LONG) -> None:
     expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=timeout)
 
 
+def expect_listening(page: Page) -> None:
+    """Wait until the page has done what it does after it has drawn something.
+
+    Only then it listens for the key of a button that it shows, and knows what it owes the server.
+    """
+    page.evaluate(AT_REST)
+
+
 def expect_settled(page: Page) -> None:
     """Wait until no run is asked for or under way, and all that the last one brought is drawn.
 
     Of a page that `open_app` has not opened, such as the benchmark's, only the latter is known.
     """
     # What was clicked has been sent by then, and is known here.
-    page.evaluate(AT_REST)
+    expect_listening(page)
     runs = _runs.get(page)
     until = time.monotonic() + LONG / 1000
     while runs and runs.owed:
@@ -152,7 +160,7 @@ def expect_settled(page: Page) -> None:
     # Code of the page that is still on its way.
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=LONG)
     # What a run has brought may still be drawn, and takes a click that comes in the middle of it.
-    page.evaluate(AT_REST)
+    expect_listening(page)
 
 
 def choose(page: Page, label: str, value: str) -> None:

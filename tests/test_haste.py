@@ -24,6 +24,7 @@ from tests.studio import (
     button,
     edit_and_generate,
     edit_box,
+    expect_listening,
     expect_prompt,
     expect_screen,
     expect_settled,
@@ -103,6 +104,7 @@ def test_esc_while_the_picture_arrives_shows_it_or_says_that_it_is_cancelled(
     generate(page, "a fox")
     images_server.wait_for_calls(1)
     expect(button(page, "Cancel")).to_be_visible()
+    expect_listening(page)
     # Not waits for something to happen, but the moment that is tried.
     if moment < 0:
         page.keyboard.press("Escape")
@@ -132,6 +134,7 @@ def test_esc_before_the_page_has_heard_of_the_picture_shows_it(
     generate(page, "a fox")
     images_server.wait_for_calls(1)
     expect(button(page, "Cancel")).to_be_visible()
+    expect_listening(page)
     gate.set()
     wait_until_made(slow_app, images_server, 1)
     page.keyboard.press("Escape")

@@ -23,6 +23,7 @@ from tests.studio import (
     choose,
     edit_box,
     expect_focus,
+    expect_listening,
     expect_prompt,
     expect_screen,
     expect_selected,
@@ -268,6 +269,7 @@ def test_everything_is_decided_from_the_keyboard(
     page.keyboard.press("g")
     expect(button(page, "Cancel")).to_be_visible()
     images_server.wait_for_calls(4)
+    expect_listening(page)
     page.keyboard.press("Escape")
     expect(button(page, "Cancel")).to_be_hidden()
     expect_settled(page)

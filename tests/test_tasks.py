@@ -17,6 +17,7 @@ from tests.studio import (
     choose,
     edit_box,
     expect_focus,
+    expect_listening,
     expect_prompt,
     expect_screen,
     expect_selected,
@@ -293,6 +294,7 @@ def test_a_long_job_is_found_again_and_given_up(
     page.reload()
     expect(page.get_by_text("Sketching")).to_be_visible()
     expect(button(page, "Cancel")).to_be_enabled()
+    expect_listening(page)
     if hand.kind == "keyboard":
         hand.strike("Escape")
     else:

@@ -70,18 +70,31 @@ function leaveList() {
 }
 
 // Streamlit takes what is typed once its box is left; a message as the page goes may find nobody.
-addEventListener("pagehide", () => {
+// Firefox closes all boxes before it hides the page, and a phone may drop a page that is hidden.
+addEventListener("beforeunload", keepTyped);
+addEventListener("pagehide", keepTyped);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    keepTyped();
+  } else {
+    delete sessionStorage.typed;
+  }
+});
+
+function keepTyped() {
   const box = document.activeElement;
   const names = [...(box.closest("[class*=st-key-]")?.classList ?? [])];
+  const name = names.find((one) => one.startsWith("st-key-"));
   // Never a key, which is text too while it is shown.
-  const words = box.matches("textarea, input[type=text]:not([autocomplete=off])");
-  const name = words && names.find((one) => one.startsWith("st-key-"));
-  sessionStorage.typed = name ? JSON.stringify([name, box.value]) : "";
-});
+  if (name && box.matches("textarea, input[type=text]:not([autocomplete=off])")) {
+    sessionStorage.typed = JSON.stringify([name, box.value]);
+  }
+}
 
 giveBack(sessionStorage.typed);
 
 async function giveBack(kept) {
+  delete sessionStorage.typed;
   if (!kept) {
     return;
   }

@@ -38,6 +38,12 @@ from tests.studio import (
     to_review,
 )
 
+# Something happens to a page that is hidden, or is not.
+HAPPEN = """([hidden, name]) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event(name, { bubbles: true }));
+}"""
+
 
 def select(page: Page, number: int) -> None:
     page.get_by_role("radio", name=str(number)).click()
@@ -111,6 +117,20 @@ def test_words_outlive_a_reload_while_they_are_being_typed(
     page.reload()
     expect(edit_box(page)).to_have_value("a fox in the snow")
     assert len(images_server.calls) == 1
+
+
+def test_what_is_being_typed_is_kept_by_whatever_a_browser_says_as_a_page_goes(
+    page: Page, api_app: RunningApp
+) -> None:
+    open_app(page, api_app)
+    expect_settled(page)
+    prompt_box(page).fill("a fox")
+    for going in ("beforeunload", "pagehide", "visibilitychange"):
+        page.evaluate(HAPPEN, [True, going])
+        assert "a fox" in page.evaluate("sessionStorage.typed")
+        # Who is back types on, and nothing older may come over that.
+        page.evaluate(HAPPEN, [False, "visibilitychange"])
+        assert page.evaluate("sessionStorage.typed") is None
 
 
 def test_what_is_ready_can_be_approved_while_others_still_come(

@@ -157,6 +157,10 @@ function inStrip() {
   return [...document.querySelectorAll(".st-key-strip img")];
 }
 
+function radios() {
+  return [...document.querySelectorAll(".st-key-strip [role=radio]")];
+}
+
 function idOf(image) {
   return image?.dataset.attempt.split(" ")[0];
 }
@@ -171,8 +175,10 @@ function neighbour(id, by) {
   return pictures.at((indexOf(id) + by) % pictures.length)?.id;
 }
 
+// The strip knows what has been chosen before its picture comes.
 function underReview() {
-  return idOf(document.querySelector("figure.picture > img"));
+  const at = radios().findIndex((radio) => radio.ariaChecked === "true");
+  return idOf(inStrip()[at] ?? document.querySelector("figure.picture > img"));
 }
 
 function open(count) {
@@ -407,7 +413,7 @@ function isModified({ ctrlKey, metaKey, altKey }) {
 
 function select(id) {
   const at = inStrip().findIndex((image) => idOf(image) === id);
-  const radio = document.querySelectorAll(".st-key-strip [role=radio]")[at];
+  const radio = radios()[at];
   if (radio?.ariaChecked === "false") {
     radio.click();
   }

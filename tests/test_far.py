@@ -135,3 +135,17 @@ def test_a_page_lives_on_where_a_picture_comes_back_that_it_was_about_to_forget(
         page.keyboard.press("4")
         expect_selected(page, 4)
         expect_settled(page)
+
+
+def test_what_was_chosen_a_moment_ago_is_what_the_viewer_opens_at(
+    page: Page, far_app: RunningApp
+) -> None:
+    to_review(page, far_app)
+    edit_and_generate(page, "a fox in the snow", 2)
+    expect_settled(page)
+    page.keyboard.press("1")
+    page.keyboard.press("v")
+    expect(page.get_by_role("dialog").locator("section.chosen b")).to_have_text("1")
+    page.keyboard.press("Escape")
+    expect_settled(page)
+    expect_selected(page, 1)

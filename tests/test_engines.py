@@ -15,7 +15,7 @@ def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
 
 def test_with_nothing_set_the_demo_engine_serves() -> None:
     engine = images.engine(shared())
-    assert engine == Engine("Demo engine", "demo-painter")
+    assert engine == Engine("Demo engine", "demo-painter", free=True)
     assert images.is_demo(engine)
     assert images.engine(shared(model="gpt-image-2")) == engine
 

@@ -4,7 +4,7 @@ from typing import cast
 import pytest
 
 from tests.stores import Text, ask, choose, make, new_store, receive, result
-from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, Problem
+from utils.jobs.outcomes import CANCELLED, INTERRUPTED, NOT_BEGUN, UNKNOWN, Problem
 from utils.review import boxes, choosing, moves
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Pending, Wish
@@ -302,6 +302,29 @@ def test_what_was_cancelled_is_not_missing(shared: Store, problem: Problem) -> N
         moves.fail(shared, pending, problem)
     assert moves.missing(shared) == []
     assert shared["error_message"] == problem.sentence
+
+
+@pytest.mark.parametrize("problem", [CANCELLED, INTERRUPTED, UNKNOWN])
+def test_where_nothing_is_ever_billed_nobody_is_told_that_something_may_have_been(
+    shared: Store, problem: Problem
+) -> None:
+    free = Engine("Demo", "demo", free=True)
+    shared["task_input"] = "a fox"
+    moves.generate(shared, shared["click_id"], lambda values: [(free, {})])
+    moves.fail(shared, shared["pending"][0], problem, lost=1)
+    assert shared["error_message"].startswith(problem.sentence[:9])
+    assert "bill" in problem.sentence
+    assert "bill" not in shared["error_message"]
+    assert shared["error_message"] == shared["failures"][0].problem.sentence
+    assert [cost.lost for cost in shared["costs"].values()] == [0]
+
+
+def test_a_sentence_that_is_true_everywhere_is_said_where_nothing_is_billed(shared: Store) -> None:
+    free = Engine("Demo", "demo", free=True)
+    shared["task_input"] = "a fox"
+    moves.generate(shared, shared["click_id"], lambda values: [(free, {})])
+    moves.fail(shared, shared["pending"][0], NOT_BEGUN)
+    assert shared["error_message"] == NOT_BEGUN.sentence
 
 
 def test_without_the_key_that_was_used_nothing_is_asked_for_again(shared: Store) -> None:

@@ -36,7 +36,7 @@ def engine(shared: Mapping[str, object]) -> Engine:
     settings = get_settings()
     own_key = asks_for_key() and bool(_typed(shared))
     if not (settings.openai_base_url or settings.openai_api_key or own_key):
-        return Engine("Demo engine", DEMO_MODEL)
+        return Engine("Demo engine", DEMO_MODEL, free=True)
     model = str(shared["model"]) or settings.openai_image_model
     host = _host(_address())
     name = "OpenAI" if _belongs_to(host, "api.openai.com") else host

@@ -8,7 +8,8 @@ class Problem:
     """Why there is no result. `sentence` is for a person and says what to do next.
 
     `retry` is True where another try by itself makes sense, and `billed` where this one may have
-    been billed though it brought nothing: then it is counted, and said to the person.
+    been billed though it brought nothing: then it is counted, and said to the person. `unbilled`
+    is the sentence where nothing is ever billed, '' where the other is true there too.
     `retry_after` is the wait in seconds that the server asked for, and `request_id` the server's
     name for the call, where it gave one.
     """
@@ -19,6 +20,7 @@ class Problem:
     billed: bool = False
     retry_after: float | None = None
     request_id: str = ""
+    unbilled: str = ""
 
 
 class FailedError(Exception):
@@ -30,7 +32,10 @@ class FailedError(Exception):
 
 
 CANCELLED = Problem(
-    "cancelled", "Cancelled. What was already begun may still be billed.", billed=True
+    "cancelled",
+    "Cancelled. What was already begun may still be billed.",
+    billed=True,
+    unbilled="Cancelled.",
 )
 NOT_BEGUN = Problem("cancelled", "Cancelled before it began: nothing was billed.")
 INTERRUPTED = Problem(
@@ -38,6 +43,7 @@ INTERRUPTED = Problem(
     "The server was restarted while this was on its way; it may have been billed. "
     "Ask again if you still want it.",
     billed=True,
+    unbilled="The server was restarted while this was on its way. Ask again if you still want it.",
 )
 FORGOTTEN = Problem(
     "forgotten",
@@ -49,6 +55,7 @@ UNKNOWN = Problem(
     "unknown",
     "Something went wrong on our side, and it may have been billed. Try again in a moment.",
     billed=True,
+    unbilled="Something went wrong on our side. Try again in a moment.",
 )
 STORE_AWAY = Problem(
     "store away",

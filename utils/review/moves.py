@@ -220,6 +220,8 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
 
 def fail(shared: Store, pending: Pending, problem: Problem, lost: int = 0) -> None:
     """Give up what was waited for: all stays as it was, and a sentence says why."""
+    if pending.wish.engine.free:
+        problem = replace(problem, sentence=problem.unbilled or problem.sentence)
     if pending not in [failure.pending for failure in shared["failures"]]:
         shared["failures"] = (*shared["failures"], Failure(pending, problem))
     _note_cost(shared, pending, Cost(lost=lost))
@@ -440,4 +442,5 @@ ASKS: Mapping[str, ClickMove] = {
 
 
 def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:
-    shared["costs"] = {**shared["costs"], pending.id: cost}
+    lost = 0 if pending.wish.engine.free else cost.lost
+    shared["costs"] = {**shared["costs"], pending.id: replace(cost, lost=lost)}

@@ -12,13 +12,15 @@ class Engine:
     """Who makes the results.
 
     `address` is None for an engine in this process. `own_key` is True where the key is one that
-    the person typed into the page; the key itself is never part of a record.
+    the person typed into the page; the key itself is never part of a record. `free` is True where
+    nothing is ever billed.
     """
 
     name: str
     model: str
     address: str | None = None
     own_key: bool = False
+    free: bool = False
 
 
 @dataclass(frozen=True)

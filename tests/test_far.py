@@ -4,8 +4,13 @@ A click that leaves before the page hears that a run has ended finds a server wh
 what the page has dropped by then.
 """
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from threading import Event
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,6 +18,7 @@ from playwright.sync_api import Page, expect
 from tests.conftest import RunningApp
 from tests.far import far_line
 from tests.images_server import ImagesServer
+from tests.sessions import Session
 from tests.studio import (
     button,
     choose,
@@ -24,6 +30,7 @@ from tests.studio import (
     thumbnails,
     to_review,
 )
+from utils.images.verify import verify
 
 SECONDS = 0.1
 CHANGE = "What should be different here?"
@@ -46,6 +53,25 @@ def far_app(api_app: RunningApp) -> Iterator[RunningApp]:
     """The app at the end of a line on which each message takes a while."""
     with far_line(api_app.port, SECONDS) as port:
         yield replace(api_app, address=f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def busy_with_another(app: RunningApp) -> Iterator[None]:
+    """Have somebody else's page run over and over meanwhile."""
+    enough = Event()
+
+    async def run() -> None:
+        async with Session(app.address) as session:
+            while not enough.is_set():
+                await session.rerun()
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(asyncio.run, run())
+        try:
+            yield
+        finally:
+            enough.set()
+        running.result()
 
 
 def back_at_once(page: Page) -> None:
@@ -149,3 +175,19 @@ def test_what_was_chosen_a_moment_ago_is_what_the_viewer_opens_at(
     page.keyboard.press("Escape")
     expect_settled(page)
     expect_selected(page, 1)
+
+
+def test_the_record_comes_however_long_it_takes_on_a_busy_server(
+    page: Page, api_app: RunningApp, far_app: RunningApp
+) -> None:
+    to_review(page, far_app, "a fox")
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect_settled(page)
+    page.get_by_text("Approved on").click()
+    expect(page.get_by_text("The only picture")).to_be_visible()
+    expect_settled(page)
+    with busy_with_another(api_app), page.expect_download() as download:
+        button(page, "Download record").click()
+    assert download.value.failure() is None
+    assert verify(Path(download.value.path())) == []

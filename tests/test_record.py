@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,6 +93,16 @@ def test_the_approved_picture_alone_goes_along_or_all_do(shared: Store) -> None:
     assert set(alone) == {"record.json", "pictures/2.png"}
     assert set(whole) == {"record.json", *(f"pictures/{one}.png" for one in (1, 2, 3))}
     assert whole["pictures/2.png"] == alone["pictures/2.png"] == picture_data("fox 2")
+
+
+def test_an_archive_is_the_same_whenever_it_is_written(shared: Store) -> None:
+    at = datetime.fromisoformat(cast("Approval", shared["approval"]).at)
+    with zipfile.ZipFile(io.BytesIO(archive(shared, whole=True))) as packed:
+        entries = packed.infolist()
+    assert {one.date_time for one in entries} == {
+        (at.year, at.month, at.day, at.hour, at.minute, at.second)
+    }
+    assert {one.external_attr >> 16 for one in entries} == {0o644}
 
 
 def test_what_comes_after_the_decision_is_none_of_it(shared: Store) -> None:

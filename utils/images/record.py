@@ -6,6 +6,7 @@ The models below are the format; docs/record.schema.json is made from them.
 import io
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -18,6 +19,8 @@ from utils.review.records import Approval, Attempt
 
 VERSION = 1
 RECORD = "record.json"
+# The rights of a file that is unpacked, as Unix writes them.
+READABLE = 0o644
 SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -78,6 +81,7 @@ def write_archive(approval: Approval, approved: Attempt, description: str, *, wh
     """Return a ZIP with the record and the approved picture, or with `whole` every attempt's.
 
     Each picture's bytes are those that the API sent. A picture that is no longer kept is left out.
+    Of one decision it is the same whenever it is written: the page hands it out under one address.
     """
     wanted = approval.attempts if whole else (approved,)
     found = {one.id: blobs.get(one.result.name) for one in wanted}
@@ -85,11 +89,17 @@ def write_archive(approval: Approval, approved: Attempt, description: str, *, wh
     record = make_record(approval, approved, description, files)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr(RECORD, record.model_dump_json(indent=2))
+        _add(archive, RECORD, record.model_dump_json(indent=2).encode(), record.at)
         for attempt in record.attempts:
             if attempt.file:
-                archive.writestr(attempt.file, files[attempt.id])
+                _add(archive, attempt.file, files[attempt.id], record.at)
     return out.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes, at: datetime) -> None:
+    entry = zipfile.ZipInfo(name, at.timetuple()[:6])
+    entry.external_attr = READABLE << 16
+    archive.writestr(entry, data)
 
 
 def record_of(approval: Approval, approved: Attempt, description: str) -> str:

@@ -66,16 +66,18 @@ def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> N
     # would hand out something else than the page says.
     words = described(shared, attempt)
     write = partial(images.write_archive, approval, attempt, words)
-    render_archive("Download record", attempt, partial(write, whole=False))
+    render_archive("Download record", attempt, write(whole=False))
     if many > 1:
+        # Made at the click, because it may have hundreds of megabytes. Streamlit keeps no longer
+        # what it was not shown than until two runs end, of whatever session.
         render_archive(f"Download all {many} pictures", attempt, partial(write, whole=True))
 
 
-def render_archive(label: str, attempt: Attempt, write: Callable[[], bytes]) -> None:
-    """Hand out an archive. It is made at the click: it may have hundreds of megabytes."""
+def render_archive(label: str, attempt: Attempt, data: bytes | Callable[[], bytes]) -> None:
+    """Hand out an archive, or what makes it at the click."""
     st.download_button(
         label,
-        write,
+        data,
         file_name=images.file_name(attempt.wish.brief, "zip"),
         mime="application/zip",
         on_click="ignore",

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import AsyncGeneratorType
 from typing import Any, cast
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
@@ -86,6 +88,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "playwright" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.fixture
+def left_open(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses of the answers that were closed while somebody was still to read on: what
+    closes the reading then is the garbage collector, whenever it comes to that."""
+    found: list[str] = []
+    reading: dict[httpx2.Response, AsyncGeneratorType[bytes, None]] = {}
+    read, close = httpx2.Response.aiter_bytes, httpx2.Response.aclose
+
+    def aiter_bytes(
+        response: httpx2.Response, chunk_size: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        reading[response] = cast("AsyncGeneratorType[bytes, None]", read(response, chunk_size))
+        return reading[response]
+
+    async def aclose(response: httpx2.Response) -> None:
+        body = reading.get(response)
+        if body and body.ag_frame and not body.ag_running:
+            found.append(str(response.url))
+        await close(response)
+
+    monkeypatch.setattr(httpx2.Response, "aiter_bytes", aiter_bytes)
+    monkeypatch.setattr(httpx2.Response, "aclose", aclose)
+    return found
 
 
 @pytest.fixture(autouse=True)

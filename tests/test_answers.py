@@ -444,7 +444,9 @@ def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("verb", ["generation", "edit"])
 @pytest.mark.parametrize("name", ANSWERS)
-def test_each_answer_ends_as_it_should(images_server: ImagesServer, name: str, verb: str) -> None:
+def test_each_answer_ends_as_it_should(
+    images_server: ImagesServer, left_open: list[str], name: str, verb: str
+) -> None:
     build, expected, calls = ANSWERS[name]
     answers = build(verb)
     images_server.script(*answers, then=answers[-1])
@@ -454,6 +456,7 @@ def test_each_answer_ends_as_it_should(images_server: ImagesServer, name: str, v
     assert len(images_server.calls) == calls
     path = "/v1/images/edits" if sources else "/v1/images/generations"
     assert {call.path for call in images_server.calls} == {path}
+    assert left_open == []
     if isinstance(outcome, images.Picture):
         assert expected == "picture"
         return

@@ -190,3 +190,12 @@ def test_a_list_that_the_end_of_the_server_cut_off_is_no_error(
     catalogue._failed.clear()
     catalogue._asked[server] = cancelled
     assert listed_models(engine(images_server), "") == ()
+
+
+def test_a_list_without_end_is_not_read_without_end(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, left_open: list[str]
+) -> None:
+    monkeypatch.setattr("utils.images.fetch.MAX_ANSWER_BYTES", 10_000)
+    images_server.pages["/v1/models"] = [Head(), *[b"x" * 1000] * 20]
+    assert asyncio.run(list_models(engine(images_server), "")) is None
+    assert left_open == []

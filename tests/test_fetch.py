@@ -135,13 +135,18 @@ def test_an_address_that_leads_astray_is_not_fetched(images_server: ImagesServer
     ],
 )
 def test_what_cannot_be_fetched_is_not_asked_for_again(
-    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, page: Answer, kind: str
+    images_server: ImagesServer,
+    monkeypatch: pytest.MonkeyPatch,
+    left_open: list[str],
+    page: Answer,
+    kind: str,
 ) -> None:
     monkeypatch.setattr("utils.images.fetch.MAX_ANSWER_BYTES", 10_000)
     answer_with(images_server, "/v1/images/1/content", page)
     problem = failed(wish())
     assert (problem.kind, problem.retry, problem.billed) == (kind, False, True)
     assert len(images_server.calls) == 1
+    assert left_open == []
 
 
 def test_a_fetch_that_brings_nothing_ends_in_time(

@@ -262,11 +262,14 @@ def test_an_answer_without_end_is_not_read_without_end(
     assert failed(wish()).kind == "no picture"
 
 
-def test_an_error_without_end_is_read_as_far_as_it_tells(images_server: ImagesServer) -> None:
+def test_an_error_without_end_is_read_as_far_as_it_tells(
+    images_server: ImagesServer, left_open: list[str]
+) -> None:
     told = json.dumps({"error": {"code": "insufficient_quota"}}).encode()
     images_server.script([Head(429), told, b" " * (clients.MAX_ERROR_BYTES + 1), Gate()])
     assert failed(wish()).kind == "quota"
     assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
+    assert left_open == []
 
 
 @pytest.mark.parametrize("steps", [[], [STREAM], [STREAM, b": keep-alive\n\n"]])

@@ -5,7 +5,7 @@ import math
 import time
 from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -25,7 +25,7 @@ from utils import marks
 from utils.images import clients, engines, errors, models, pictures
 from utils.images.credentials import Signal, read_signals
 from utils.images.events import load, picture_in, read_events
-from utils.images.fetch import bounded, fetch_picture
+from utils.images.fetch import bounded, fetch_picture, read_bounded
 from utils.images.parameters import PARAMETERS
 from utils.jobs.outcomes import FailedError, Problem
 from utils.review.blobs import NoRoomError, blobs
@@ -123,7 +123,7 @@ async def list_models(engine: Engine, key: str) -> tuple[models.ListedModel, ...
                 extra_headers=clients.headers(engine, key)
             ) as response,
         ):
-            answer = load(b"".join([chunk async for chunk in bounded(response.iter_bytes())]))
+            answer = load(await read_bounded(response.http_response))
     except Exception as exc:
         logger.info("no list of models: %s", type(exc).__name__)
         return None
@@ -154,7 +154,7 @@ def check_provenance(name: str, engine: Engine, key: str) -> Callable[[object], 
             ).content_provenance_checks.with_streaming_response.create(
                 file=_file(1, data), extra_headers=clients.headers(engine, own_key)
             ) as response:
-                answer = load(b"".join([part async for part in bounded(response.iter_bytes())]))
+                answer = load(await read_bounded(response.http_response))
             return read_signals(answer)
         except (*FAILURES, ValueError) as exc:
             logger.warning("no answer about a picture: %s", type(exc).__name__)
@@ -372,13 +372,18 @@ async def _ask(
     on_partial: OnDraft,
 ) -> _Answer:
     patience = get_settings().image_timeout
-    async with timeout(patience) as limit, _call(request, files, sent) as response:
+    async with (
+        timeout(patience) as limit,
+        _call(request, files, sent) as response,
+        # What is left before its end is closed here: the SDK leaves it to the garbage collector.
+        aclosing(response.http_response.aiter_bytes()) as body,
+    ):
         told = _price(response.headers.get("x-litellm-response-cost", ""))
         named = errors.request_id(response.headers)
-        chunks = bounded(response.iter_bytes())
+        chunks = bounded(body)
         if response.headers.get("content-type", "").startswith("image/"):
-            body = b"".join([chunk async for chunk in chunks])
-            return _Answer(await to_thread(pictures.check_picture, body), None, told, named)
+            data = b"".join([chunk async for chunk in chunks])
+            return _Answer(await to_thread(pictures.check_picture, data), None, told, named)
         async for event in read_events(chunks):
             name = str(event.get("type") or "")
             if "partial" in name or "partial_image_index" in event:

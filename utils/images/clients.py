@@ -1,6 +1,7 @@
 """The connections to the engines, shared by all calls of a loop, and the SDK's client upon them."""
 
 from asyncio import AbstractEventLoop, get_running_loop
+from contextlib import aclosing, suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
@@ -74,15 +75,12 @@ def _trusted() -> SSLContext:
 
 async def _cut_short(response: Response) -> Response:
     body = b""
-    try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ERROR_BYTES:
-                break
-    except DecodingError:
-        pass
-    finally:
-        await response.aclose()
+    with suppress(DecodingError):
+        async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > MAX_ERROR_BYTES:
+                    break
     unpacked = [
         (name, value)
         for name, value in response.headers.raw

@@ -51,7 +51,7 @@ async def _fetch(api: URL, url: str, key: str, http: AsyncClient) -> bytes:
         async with aclosing(response):
             if not response.is_redirect:
                 response.raise_for_status()
-                return b"".join([chunk async for chunk in bounded(response.aiter_bytes())])
+                return await read_bounded(response)
             target = target.join(response.headers["location"])
     raise ValueError("redirected too often")
 
@@ -74,6 +74,12 @@ async def _open(target: URL, addresses: list[str], key: str, http: AsyncClient) 
         except (ConnectError, ConnectTimeout) as exc:
             trouble = exc
     raise trouble
+
+
+async def read_bounded(response: Response) -> bytes:
+    """Return a whole answer; raises FailedError where it is more than any picture needs."""
+    async with aclosing(response.aiter_bytes()) as body:
+        return b"".join([chunk async for chunk in bounded(body)])
 
 
 async def bounded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

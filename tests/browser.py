@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import sync_playwright
 
 WINDOWLESS = "chromium-headless-shell"
 NAMES = (WINDOWLESS, "chromium", "chromium-browser", "google-chrome")
@@ -37,11 +37,12 @@ def find_system_browser() -> str | None:
 
 
 def starts() -> bool:
-    """Return whether there is a browser, with all that it needs."""
+    """Return whether there is a browser, with all that it and Playwright need."""
     try:
         with sync_playwright() as playwright:
             playwright.chromium.launch(executable_path=find_system_browser(), args=ARGS).close()
-    except Error:
+    except Exception:
+        # A bare one where Playwright's own program does not start.
         return False
     return True
 
@@ -50,14 +51,18 @@ def install() -> None:
     """Download Playwright's own Chromium or, where that fails, install the system's."""
     playwright = [sys.executable, "-m", "playwright"]
     apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get"]
-    get = [*apt, "install", "--yes", "--no-install-recommends", "fonts-liberation"]
+    get = [*apt, "install", "--yes", "--no-install-recommends"]
+    if not run([*playwright, "--version"]):
+        # Playwright's own Node.js needs a library that a small system lacks.
+        run([*apt, "update"])
+        run([*get, "libatomic1"])
     if run([*playwright, "install", "--only-shell", "chromium"]):
         # By itself this leaves out what the packages recommend.
         if not starts():
             run([*playwright, "install-deps", "chromium"])
     else:
         run([*apt, "update"])
-        run([*get, WINDOWLESS]) or run([*get, "chromium"])
+        run([*get, "fonts-liberation", WINDOWLESS]) or run([*get, "fonts-liberation", "chromium"])
     if not starts():
         sys.exit("No Chromium could be installed: install one and try again.")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import browser
 from tests.conftest import ROOT
 
 # Says whether it is new enough, and makes an environment that says who made it.
@@ -66,3 +67,23 @@ def test_without_one_a_sentence_says_what_is_needed(
     assert ran.returncode != 0
     assert ran.stderr.startswith("This needs Python 3.11 or newer: install it, or say which")
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_what_playwright_needs_of_a_small_system_is_installed_before_the_browser(
+    monkeypatch: pytest.MonkeyPatch, *, small: bool
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str]) -> bool:
+        ran.append(command)
+        return not (small and "--version" in command)
+
+    monkeypatch.setattr(browser, "run", run)
+    monkeypatch.setattr(browser, "starts", lambda: True)
+    browser.install()
+    assert [command[-1] for command in ran] == [
+        "--version",
+        *["update", "libatomic1"] * small,
+        "chromium",
+    ]

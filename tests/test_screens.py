@@ -356,6 +356,19 @@ def test_the_final_screen_says_in_short_how_it_was_decided(app: AppTest) -> None
     assert [one.proto.label for one in app.get("download_button")][1:] == ["Download record"]
 
 
+def test_a_change_says_which_picture_it_comes_from(app: AppTest) -> None:
+    put_under_review(app)
+    assert "From picture" not in html(app)
+    shared = store(app)
+    for number, parent in enumerate(("", shared["under_review"])):
+        asked = pending(f"a fox, {number}")
+        wish = replace(asked.wish, parent=parent)
+        other = replace(asked, id=f"other {number}", click=f"other {number}", wish=wish)
+        moves.receive(shared, other, shared["attempts"][0].result)
+    app.run()
+    assert "From picture 1: a fox" in html(app)
+
+
 def test_a_picture_shows_who_has_signed_it(app: AppTest) -> None:
     shared = store(app)
     made = check_picture(sign(base64.b64decode(picture("signed"))))

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -320,7 +321,12 @@ def example(heading: str, language: str) -> str:
     return AGENTS.split(f"## {heading}")[1].split(f"```{language}\n")[1].split("```")[0]
 
 
-@pytest.mark.parametrize("how", ["By the official MCP client", "By curl"])
+WITH_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="a bare system has no curl")
+
+
+@pytest.mark.parametrize(
+    "how", ["By the official MCP client", pytest.param("By curl", marks=WITH_CURL)]
+)
 def test_the_examples_of_the_document_ask_and_get_an_answer(
     how: str, agent_app: RunningApp, context: BrowserContext, tmp_path: Path
 ) -> None:

@@ -5,9 +5,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 import pytest
+from cachetools import TTLCache
 
 from tests.stores import ENGINE, Text, outcome, wait_until
 from utils.jobs import pace, table
@@ -317,6 +319,23 @@ def test_what_no_page_has_fetched_is_kept_before_what_was_delivered(
         jobs.deliver(str(number))
     assert jobs.find("nobody came")
     assert [n for n in range(9) if jobs.find(str(n))] == [6, 7, 8]
+    jobs.stop()
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_what_has_ended_is_known_for_a_day(
+    monkeypatch: pytest.MonkeyPatch, *, delivered: bool
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(table, "TTLCache", partial(TTLCache, timer=lambda: now[0]))
+    jobs = Jobs()
+    outcome(join(jobs, "a", Engine(RESULT)))
+    if delivered:
+        jobs.deliver("a")
+    now[0] = 86_399
+    assert jobs.find("a")
+    now[0] = 86_400
+    assert not jobs.find("a")
     jobs.stop()
 
 

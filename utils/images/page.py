@@ -489,7 +489,7 @@ def estimate_in_words(shared: Store, chosen: Sequence[tuple[Engine, Mapping[str,
         totals = [shared["count"] * sum(ends) for ends in zip(*known, strict=True)]
         words = " to ".join(dict.fromkeys(f"${dollars:.2f}" for dollars in totals))
         return f"Costs about {words} (estimate)."
-    return "" if images.is_demo(chosen[0][0]) else f"Asks for {count} pictures: each may be billed."
+    return "" if chosen[0][0].free else f"Asks for {count} pictures: each may be billed."
 
 
 def expected_cost(

@@ -51,7 +51,7 @@ def install() -> None:
     """Download Playwright's own Chromium or, where that fails, install the system's."""
     playwright = [sys.executable, "-m", "playwright"]
     apt = [*([] if os.geteuid() == 0 else ["sudo"]), "apt-get"]
-    get = [*apt, "install", "--yes", "--no-install-recommends"]
+    get = [*apt, "install", "--yes", "--no-install-recommends", "fonts-liberation"]
     if not run([*playwright, "--version"]):
         # Playwright's own Node.js needs a library that a small system lacks.
         run([*apt, "update"])
@@ -62,7 +62,7 @@ def install() -> None:
             run([*playwright, "install-deps", "chromium"])
     else:
         run([*apt, "update"])
-        run([*get, "fonts-liberation", WINDOWLESS]) or run([*get, "fonts-liberation", "chromium"])
+        run([*get, WINDOWLESS]) or run([*get, "chromium"])
     if not starts():
         sys.exit("No Chromium could be installed: install one and try again.")
 

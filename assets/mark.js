@@ -4,6 +4,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 // In widths of the brush: a stroke that ends so near to where it began encloses a place.
 const NEAR = 2;
+// In widths of the brush: nearer points change nothing that can be seen of a stroke.
+const STEP = 1 / 8;
 
 let surface;
 
@@ -53,7 +55,7 @@ function begin(data, controls, send) {
   });
   svg.addEventListener("pointerup", (event) => {
     if (drawing?.id === event.pointerId) {
-      const points = withoutRepeats(drawing.points);
+      const points = thinned(drawing.points, brush * STEP);
       drawing = undefined;
       change([...strokes, closed(points).flat()]);
     }
@@ -114,10 +116,13 @@ function begin(data, controls, send) {
     return [xs[0], ys[0], xs[1], ys[0], xs[1], ys[1], xs[0], ys[1], xs[0], ys[0]];
   }
 
+  // What the server would not take is not drawn either: what is marked must be what is seen.
   function change(now) {
-    strokes.splice(0, strokes.length, ...now);
+    if (now.length <= data.most && JSON.stringify(now).length <= data.longest) {
+      strokes.splice(0, strokes.length, ...now);
+      send(strokes);
+    }
     draw();
-    send(strokes);
   }
 
   function draw() {
@@ -151,6 +156,14 @@ function begin(data, controls, send) {
   };
 }
 
-function withoutRepeats(points) {
-  return points.filter((point, index) => `${point}` !== `${points[index - 1]}`);
+// The ends stay as they are: they decide whether a stroke is closed.
+function thinned(points, step) {
+  const kept = [points[0]];
+  for (const [x, y] of points) {
+    const [lastX, lastY] = kept.at(-1);
+    if (Math.hypot(x - lastX, y - lastY) >= step) {
+      kept.push([x, y]);
+    }
+  }
+  return `${kept.at(-1)}` === `${points.at(-1)}` ? kept : [...kept, points.at(-1)];
 }

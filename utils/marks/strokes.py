@@ -73,7 +73,8 @@ def read(text: str, size: Point) -> Mark | None:
 
 def write(mark: Mark) -> str:
     """Return a mark as a page takes it, which is as it sends it."""
-    return json.dumps([[number for point in stroke for number in point] for stroke in mark.strokes])
+    strokes = [[number for point in stroke for number in point] for stroke in mark.strokes]
+    return json.dumps(strokes, separators=(",", ":"))
 
 
 def describe(mark: Mark) -> str:

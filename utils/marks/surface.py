@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
-from utils.marks.strokes import NINTHS, Point, brush
+from utils.marks.strokes import MAX_STROKES, MAX_TEXT, NINTHS, Point, brush
 
 SCRIPT = Path(__file__).parents[2] / "assets" / "mark.js"
 FIELDS = "".join(
@@ -48,6 +48,8 @@ def render(
         "width": size[0],
         "height": size[1],
         "brush": brush(size),
+        "most": MAX_STROKES,
+        "longest": MAX_TEXT,
         "strokes": strokes,
     }
     _component()(key=key, data=data, on_strokes_change=take)

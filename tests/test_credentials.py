@@ -9,6 +9,7 @@ import pytest
 from tests.images_server import picture
 from tests.signing import SIGNER, sign, sign_from_afar
 from utils.images.credentials import (
+    BEGINNING,
     Credentials,
     Signal,
     credentials_in_words,
@@ -72,11 +73,15 @@ def test_credentials_of_another_picture_do_not_hold() -> None:
     assert "do not hold" in credentials_in_words(found)
 
 
-@pytest.mark.parametrize("end", [b"c2pa", b"c2pa" * 1000])
+@pytest.mark.parametrize("end", [BEGINNING, BEGINNING * 1000])
 def test_what_looks_like_credentials_and_is_none_is_unread(end: bytes) -> None:
     found = read_credentials(put(data("odd") + end))
     assert found == Credentials("unread")
     assert "cannot be read here" in credentials_in_words(found)
+
+
+def test_the_letters_alone_are_no_credentials() -> None:
+    assert read_credentials(put(data("a badge for our c2pa talk") + b"jumdc2pa")) is None
 
 
 def test_without_the_library_a_picture_says_that_it_carries_some(

@@ -16,8 +16,11 @@ from utils.review.blobs import blobs
 
 logger = logging.getLogger(__name__)
 
-# Every manifest store is a JUMBF box with this label, whatever the picture's format.
-LABEL = b"c2pa"
+# How the description of a manifest store's JUMBF box begins, whatever the picture's format. The
+# letters alone may stand in any picture, and in a prompt that is kept in one.
+BEGINNING = b"jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
+# What names a manifest store that is kept elsewhere.
+ELSEWHERE = b"dcterms:provenance"
 # In characters: what a signer writes is never longer in good faith.
 LONGEST = 200
 NAMES = {"c2pa": "content credentials", "synthid": "watermark (SynthID)"}
@@ -54,7 +57,8 @@ class Signal:
 def read_credentials(name: str) -> Credentials | None:
     """Return what the picture of this name in the table of blobs carries; None for nothing."""
     data = blobs.get(name)
-    return _read(name) if data and LABEL in data else None
+    carried = data and (BEGINNING in data or ELSEWHERE in data)
+    return _read(name) if carried else None
 
 
 def credentials_in_words(found: Credentials) -> str:

@@ -4,6 +4,7 @@ python -m utils.images.verify result.zip
 """
 
 import hashlib
+import lzma
 import sys
 import zipfile
 import zlib
@@ -16,6 +17,16 @@ from utils.images.record import RECORD, Record, RecordedAttempt
 
 # In bytes: 24 attempts with prompts of 32,000 characters are far below.
 LONGEST_RECORD = 16 * 1024 * 1024
+# Of a damaged ZIP, an encrypted one, one that is packed in another way, and one that is a bomb.
+BROKEN = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def verify(path: Path) -> list[str]:
@@ -23,8 +34,7 @@ def verify(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _verify(archive)
-    # Of a broken ZIP, an encrypted one, one that is packed in another way, and one that is a bomb.
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError) as exc:
+    except BROKEN as exc:
         return [f"It cannot be read as a ZIP ({type(exc).__name__})."]
 
 

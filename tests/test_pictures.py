@@ -14,6 +14,7 @@ from utils.images.pictures import (
     MIME,
     THUMBNAIL,
     NotAPictureError,
+    TooLargeError,
     check_draft,
     check_picture,
     decode,
@@ -69,12 +70,20 @@ def test_what_is_no_picture_is_refused(image: bytes) -> None:
 def test_a_picture_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MAX_PIXELS", 100)
     check_picture(data(size=(10, 10)))
-    with pytest.raises(NotAPictureError, match="pixels"):
+    with pytest.raises(TooLargeError, match="pixels"):
         check_picture(data(size=(10, 11)))
     monkeypatch.setattr(pictures, "MAX_BYTES", len(data(size=(1, 1))))
     check_picture(data(size=(1, 1)))
-    with pytest.raises(NotAPictureError, match="bytes"):
+    with pytest.raises(TooLargeError, match="bytes"):
         check_picture(data(size=(1, 1)) + b"x")
+
+
+def test_the_largest_that_models_call_4k_is_taken() -> None:
+    for size in ((4096, 4096), (3072, 5504), (3392, 5056), (6336, 2688)):
+        out = io.BytesIO()
+        Image.new("1", size).save(out, "PNG")
+        checked = check_picture(out.getvalue())
+        assert (checked.width, checked.height) == size
 
 
 TEXT = picture("wrapped")
@@ -104,7 +113,7 @@ def test_what_is_no_base64_is_no_picture(text: str) -> None:
 def test_base64_beyond_the_bounds_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MAX_BYTES", 100)
     assert decode("A" * 148) == bytes(111)
-    with pytest.raises(NotAPictureError, match="bytes"):
+    with pytest.raises(TooLargeError, match="bytes"):
         decode("A" * 152)
 
 

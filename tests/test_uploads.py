@@ -114,6 +114,11 @@ def test_a_large_drawing_is_scaled_down_and_stays_a_png(mode: str) -> None:
     assert (small.size, small.format) == ((3840, 9), "PNG")
 
 
+def test_of_sixteen_bits_the_upper_ones_are_kept() -> None:
+    small, _ = take(saved(Image.new("I;16", (4000, 10), 40_000), "PNG"))
+    assert small.convert("L").getpixel((9, 5)) == 156
+
+
 def test_transparency_outlives_the_scaling() -> None:
     image = Image.new("RGBA", (4000, 20), (0, 0, 0, 0))
     small, _ = take(saved(image, "PNG"))

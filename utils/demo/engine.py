@@ -20,7 +20,7 @@ from PIL import Image, ImageFilter, PngImagePlugin, UnidentifiedImageError
 
 from utils.demo.painter import paint, repaint, retouch
 from utils.images.models import DEMO_MODEL
-from utils.images.pictures import encode
+from utils.images.pictures import encode, in_eight_bits
 
 NOTICE = "Painted by the built-in demo engine. No AI model was at work."
 DEFAULT_SIZE = (1024, 1024)
@@ -135,7 +135,7 @@ def _open(wish: dict[str, Any], name: str) -> Image.Image:
         opened.load()
     except (UnidentifiedImageError, OSError) as exc:
         raise BadRequestError(name, f"The {name} could not be read.") from exc
-    return opened
+    return in_eight_bits(opened)
 
 
 def _draft(draw: Draw, index: int) -> Draw:

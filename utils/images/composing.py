@@ -2,8 +2,8 @@
 
 from utils import marks
 from utils.images.api import Picture, keep
-from utils.images.pictures import as_seen, check_picture
-from utils.review.blobs import blobs
+from utils.images.pictures import TooLargeError, as_seen, check_picture
+from utils.review.blobs import NoRoomError, blobs
 from utils.review.records import Cost, Engine
 
 COMPOSER = Engine("This page", "composed here")
@@ -21,7 +21,10 @@ def put_back(owner: str, before: str, after: Picture, strokes: str) -> Picture:
     mark = marks.read(strokes, (after.width, after.height))
     if mark is None:
         raise ValueError("nothing is marked")
-    made = check_picture(marks.put_back(as_seen(old), as_seen(new), mark))
+    try:
+        made = check_picture(marks.put_back(as_seen(old), as_seen(new), mark))
+    except TooLargeError:
+        raise NoRoomError from None
     name = keep(owner, made)
     together = (before, after.name)
     return Picture(name, made.extension, made.width, made.height, 0, Cost(), 0.0, made_of=together)

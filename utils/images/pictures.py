@@ -12,7 +12,8 @@ import pybase64
 from PIL import Image, ImageOps
 
 MAX_BYTES = 64 * 1024 * 1024
-MAX_PIXELS = 16_000_000
+# "4K", as some models have it, is 4096x4096, and a little more in other shapes.
+MAX_PIXELS = 20_000_000
 # No camera makes more; above it a few bytes of a file could take all memory.
 MAX_UPLOAD_PIXELS = 100_000_000
 THUMBNAIL = 72
@@ -36,6 +37,10 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 class NotAPictureError(Exception):
     """What came is no PNG, JPEG or WebP picture, or one beyond the bounds."""
+
+
+class TooLargeError(NotAPictureError):
+    """What came is beyond the bounds of what is taken."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def as_seen(data: bytes) -> Image.Image:
     Raises NotAPictureError if it is none.
     """
     with _opened(data) as opened:
-        return _plain(opened).copy()
+        return in_eight_bits(opened).copy()
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -99,11 +104,11 @@ def check_draft(data: bytes) -> Draft:
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     if len(data) > MAX_BYTES:
-        raise NotAPictureError("too many bytes")
+        raise TooLargeError("too many bytes")
     try:
         with Image.open(io.BytesIO(data), formats=READ) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise NotAPictureError("too many pixels")
+                raise TooLargeError("too many pixels")
             opened.load()
             # As it is seen: the page turns what a camera has only noted.
             ImageOps.exif_transpose(opened, in_place=True)
@@ -129,7 +134,7 @@ def decode(text: str) -> bytes:
     paid for must not be lost to its wrapping. Raises NotAPictureError where it is no base64.
     """
     if len(text) > MAX_BYTES * 3 // 2:
-        raise NotAPictureError("too many bytes")
+        raise TooLargeError("too many bytes")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -171,7 +176,7 @@ def shorten(prompt: str) -> str:
 
 def shrink(opened: Image.Image) -> bytes:
     """Return the middle of a picture as a PNG of THUMBNAIL pixels each way."""
-    plain = _plain(opened)
+    plain = in_eight_bits(opened)
     # To half the way by plain averages: a tenth of the time, and nobody sees it.
     coarse = plain.reduce(max(1, min(plain.size) // (2 * THUMBNAIL)))
     out = io.BytesIO()
@@ -181,7 +186,7 @@ def shrink(opened: Image.Image) -> bytes:
 
 def fit_screen(opened: Image.Image, side: int) -> bytes:
     """Return the whole of a picture, `side` pixels at most: a JPEG, or a WebP if transparent."""
-    plain = _plain(opened)
+    plain = in_eight_bits(opened)
     if max(plain.size) > side:
         plain = plain.copy() if plain is opened else plain
         plain.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=1.0)
@@ -192,7 +197,7 @@ def fit_screen(opened: Image.Image, side: int) -> bytes:
     return out.getvalue()
 
 
-def _plain(opened: Image.Image) -> Image.Image:
+def in_eight_bits(opened: Image.Image) -> Image.Image:
     """Return a picture in RGB, or RGBA where it is transparent, of eight bits each."""
     if opened.mode.startswith("I"):
         # Of sixteen bits the upper eight; a conversion would cut all off above the lower ones.

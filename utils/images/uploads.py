@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from utils.images.pictures import READ, shrink
+from utils.images.pictures import READ, in_eight_bits, shrink
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.moves import MAX_SOURCES
 
@@ -114,7 +114,7 @@ def _scale(opened: Image.Image, data: bytes) -> _Fitting:
         return _Fitting(data, shrink(opened))
     plain = opened
     if opened.mode not in ("L", "LA", "RGB", "RGBA"):
-        plain = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+        plain = in_eight_bits(opened)
     picture = ImageOps.exif_transpose(plain.resize(target, Image.Resampling.LANCZOS))
     scaled = "" if target == size else f"{picture.width}x{picture.height}"
     saved_as = "JPEG" if image_format == "MPO" else image_format

@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -51,8 +51,11 @@ class Gate(threading.Event):
     """A step: send nothing until the test sets it, unless the client leaves."""
 
 
+@dataclass(frozen=True)
 class Drop:
-    """A step: cut the connection, with no word."""
+    """A step: cut the connection, with no word; without a `reset` all that was sent arrives."""
+
+    reset: bool = True
 
 
 Step = Head | Pause | Gate | Drop | bytes
@@ -99,7 +102,7 @@ class ImagesServer:
         self.calls: list[Call] = []
         self.default: Answer | None = None
         self.hold: Gate | None = None
-        self.pages: dict[str, Answer] = {}
+        self.pages: dict[str, Answer | Iterator[Answer]] = {}
         self.fetches: list[Call] = []
         self._script: deque[Answer] = deque()
         self._news = threading.Condition()
@@ -186,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
         images = self.server.images
         call = Call(self.path, self._headers(), b"")
         images.fetches.append(call)
-        self._answer(call, images.pages.get(self.path, error(404, None)))
+        page = images.pages.get(self.path, error(404, None))
+        self._answer(call, next(page) if isinstance(page, Iterator) else page)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -222,7 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(step), step))
         elif isinstance(step, Drop):
             # A reset, not a polite end: linger 0 makes close() send RST.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            linger = struct.pack("ii", step.reset, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
             raise _DroppedError
         else:

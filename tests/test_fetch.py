@@ -11,6 +11,7 @@ import pytest
 from tests.calls import OWNER, LoopClock, ask, failed, kept, made, wish
 from tests.images_server import (
     Answer,
+    Drop,
     Gate,
     Head,
     ImagesServer,
@@ -32,6 +33,7 @@ def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None
     for name, value in images_server.environment.items():
         monkeypatch.setenv(name, value)
     get_settings.cache_clear()
+    monkeypatch.setattr("utils.images.fetch.PAUSES", (0.0, 0.0))
 
 
 def answer_with(images_server: ImagesServer, url: str, page: Answer = PAGE) -> None:
@@ -149,6 +151,16 @@ def test_what_cannot_be_fetched_is_not_asked_for_again(
     assert left_open == []
 
 
+@pytest.mark.parametrize("passing", [error(404, None), error(503, None), [Drop()]])
+def test_what_cannot_be_had_at_first_is_fetched_again_and_not_asked_for_again(
+    images_server: ImagesServer, passing: Answer
+) -> None:
+    answer_with(images_server, "/v1/images/1/content")
+    images_server.pages["/v1/images/1/content"] = iter([passing, passing, PAGE])
+    assert kept(made(wish())) == IMAGE
+    assert (len(images_server.calls), len(images_server.fetches)) == (1, 3)
+
+
 def test_a_fetch_that_brings_nothing_ends_in_time(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +264,7 @@ def test_a_host_that_cannot_be_reached_at_all_is_no_cause_for_a_second_call(
     problem, tried, _ = fetch(monkeypatch, [V6, V4], "nowhere")
     assert isinstance(problem, Problem)
     assert (problem.kind, problem.retry, problem.billed) == ("not fetched", False, True)
-    assert tried == [V6, V4]
+    assert tried == [V6, V4] * 3
 
 
 def test_a_fetch_that_ends_badly_is_read_as_a_problem(images_server: ImagesServer) -> None:

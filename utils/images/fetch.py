@@ -1,9 +1,9 @@
 """Fetching a picture that a server names by its address, without being led astray."""
 
 import logging
-from asyncio import get_running_loop, timeout
+from asyncio import get_running_loop, sleep, timeout
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from ipaddress import ip_address
 from socket import SOCK_STREAM
 
@@ -26,17 +26,24 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 2 * MAX_BYTES
 MAX_REDIRECTS = 3
 FETCH_SECONDS = 60.0
+# In seconds, before it is fetched again: a picture may be named before its server has it.
+PAUSES = (1.0, 4.0)
 TROUBLE = (HTTPError, InvalidURL, OSError, KeyError, ValueError, TypeError)
 
 
 async def fetch_picture(url: str, address: str, key: str, http: AsyncClient) -> bytes:
     """Return what is behind `url`, absolute or relative to the API's `address`.
 
-    Raises FailedError that is not for another try: the picture has been paid for, and asking for
-    it again would cost again. The `key` goes to the API's own origin alone.
+    What cannot be had is fetched again, which costs nothing. Raises FailedError that is not for
+    another try: the picture has been paid for, and asking for it again would cost again. The `key`
+    goes to the API's own origin alone.
     """
     try:
         async with timeout(FETCH_SECONDS):
+            for pause in PAUSES:
+                with suppress(HTTPError):
+                    return await _fetch(URL(address), url, key, http)
+                await sleep(pause)
             return await _fetch(URL(address), url, key, http)
     except TROUBLE as exc:
         logger.warning("a picture could not be fetched: %s", type(exc).__name__)

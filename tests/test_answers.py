@@ -194,6 +194,17 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         "picture",
         1,
     ),
+    "JSON whose connection breaks at its end": (
+        always([Head(), BODY, Drop(reset=False)]),
+        "picture",
+        1,
+    ),
+    "JSON after lines of spaces": (always([Head(), b"\n   \n \n", BODY]), "picture", 1),
+    "stream whose connection breaks at its end": (
+        lambda verb: [[STREAM, completed(verb).rstrip(), Drop(reset=False)]],
+        "picture",
+        1,
+    ),
     "JSON with a byte order mark": (always([Head(), b"\xef\xbb\xbf" + BODY]), "picture", 1),
     "JSON on a line for each event": (
         lambda verb: [
@@ -367,6 +378,7 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         1,
     ),
     "spending limit": (always(error(400, "billing_hard_limit_reached")), "quota", 1),
+    "billing not active": (always(error(429, "billing_not_active")), "quota", 1),
     "no quota": (always(error(429, "insufficient_quota")), "quota", 1),
     "bad prompt": (
         always(json_answer({"error": {"message": "Too long", "param": "prompt"}}, 400)),
@@ -385,10 +397,22 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         1,
     ),
     "no access": (always(error(403, None, "Project has no access")), "forbidden", 1),
+    "country": (always(error(403, "unsupported_country_region_territory")), "country", 1),
+    "a login in the way": (always([Head(302, headers=(("location", "/v1/x"),))]), "address", 1),
     "unknown model": (always(error(404, "model_not_found")), "model", 1),
     "no such address": (always([Head(404, "text/html"), b"<html>404</html>"]), "address", 1),
     "method not allowed": (always(json_answer({"detail": "Not Allowed"}, 405)), "address", 1),
     "gateway timeout": (always([Head(504, "text/html"), b"<html>"]), "too slow", 1),
+    "gateway timeout that is cut": (
+        always([Head(504, "text/html"), b"<html>", Drop(reset=False)]),
+        "too slow",
+        1,
+    ),
+    "wrong key in an answer that is cut": (
+        always([Head(401), b'{"error', Drop(reset=False)]),
+        "key",
+        1,
+    ),
     "no credit": (always(error(402, None)), "quota", 1),
     "LiteLLM cools down": (
         always(error(429, "429", "No deployments available. Try again in 0 seconds.")),
@@ -432,7 +456,7 @@ TRIED_AGAIN = {
 }
 UNBILLED = {
     *("parameter", "refused", "key", "unverified", "forbidden", "model", "address", "too large"),
-    *("quota", "rate limit", "busy", "overloaded"),
+    *("quota", "rate limit", "busy", "overloaded", "country"),
 }
 FAILING = [name for name, case in ANSWERS.items() if case[1] != "picture"]
 

@@ -66,6 +66,7 @@ TRANSPARENT = "For model X, transparent background is not supported."
             False,
         ),
         (429, openai_error("429", "No deployments available"), "rate limit", True, False),
+        (429, openai_error("billing_not_active", "Not active"), "quota", False, False),
         (429, {}, "rate limit", True, False),
         (401, openai_error("invalid_api_key", "Incorrect API key: sk-***"), "key", False, False),
         (400, openai_error("400", "No connected db.", "no_db_connection"), "key", False, False),

@@ -7,7 +7,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
 from typing import Any
 
-from httpx2 import DecodingError, Request, Response, create_ssl_context
+from httpx2 import HTTPError, Request, Response, create_ssl_context
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout
 
 from utils.images.engines import TRANSPORTS
@@ -75,7 +75,8 @@ def _trusted() -> SSLContext:
 
 async def _cut_short(response: Response) -> Response:
     body = b""
-    with suppress(DecodingError):
+    # The status says more than what breaks off behind it.
+    with suppress(HTTPError):
         async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
             async for chunk in chunks:
                 body += chunk

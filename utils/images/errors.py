@@ -19,7 +19,7 @@ import openai
 
 from utils.images.models import LIVE_MODELS
 from utils.images.parameters import PARAMETERS
-from utils.images.pictures import NotAPictureError
+from utils.images.pictures import NotAPictureError, TooLargeError
 from utils.jobs.outcomes import UNKNOWN, FailedError, Problem
 
 # A server may answer with a whole page; the telling words stand at its beginning.
@@ -57,7 +57,14 @@ RULES = (
         "quota",
         "The account has no credit left or has reached its spending limit. "
         "Add credit or raise the limit, then try again.",
-        codes=frozenset({"insufficient_quota", "billing_hard_limit_reached", "budget_exceeded"}),
+        codes=frozenset(
+            {
+                "insufficient_quota",
+                "billing_hard_limit_reached",
+                "billing_not_active",
+                "budget_exceeded",
+            }
+        ),
         words=r"exceeded your current quota|billing hard limit|budget has been exceeded",
         statuses=frozenset({402}),
     ),
@@ -87,6 +94,12 @@ RULES = (
         "This API key may not make pictures. Use another key, or ask its owner for access.",
         codes=frozenset({"permission_denied", "key_model_access_denied"}),
         statuses=frozenset({403}),
+    ),
+    Rule(
+        "country",
+        "The server makes no pictures for the country that this one stands in. "
+        "Whoever runs this page can set another one by OPENAI_BASE_URL.",
+        codes=frozenset({"unsupported_country_region_territory"}),
     ),
     Rule(
         "rate limit",
@@ -250,6 +263,8 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
     match exc:
         case FailedError():
             return exc.problem
+        case TooLargeError():
+            return NO_ROOM
         case NotAPictureError() | httpx2.DecodingError():
             return NO_PICTURE
         case (
@@ -262,6 +277,9 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
         ):
             # The request never got there, at least not to its end.
             return CONNECTION
+        case httpx2.TooManyRedirects():
+            # A login in the way, which this client cannot pass.
+            return explain_body(None, 404)
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return TOO_SLOW
         case openai.APIConnectionError() | httpx2.TransportError():

@@ -4,6 +4,8 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from httpx2 import RequestError
+
 BOM = b"\xef\xbb\xbf"
 # How deep in an answer a picture is looked for.
 DEPTH = 5
@@ -15,17 +17,28 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, A
     An answer that begins as JSON is one object, or one on each line. Anything else is read as
     server-sent events, of which what is no JSON object is passed over. The SDK's own iterator ends
     with an exception at a keep-alive without data, and a picture that was paid for would be lost
-    with the rest of the stream.
+    with the rest of the stream. Where the connection breaks, what has come is read first, which may
+    lack nothing but the end of the answer; then httpx2.RequestError is raised.
     Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
+    broken: RequestError | None = None
+
+    async def until_broken() -> AsyncIterator[bytes]:
+        nonlocal broken
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except RequestError as exc:
+            broken = exc
+
     plain: list[bytes] = []
     name, data = "", list[bytes]()
     begun = False
-    async for line in _lines(chunks):
+    async for line in _lines(until_broken()):
         if plain or (not begun and line.lstrip().startswith((b"{", b"["))):
             plain.append(line)
             continue
-        begun = begun or bool(line)
+        begun = begun or bool(line.strip())
         field, _, value = line.partition(b":")
         # Some servers leave out the empty line that ends an event.
         ends = not line or field == b"event" or (field == b"data" and len(data) == 1)
@@ -40,6 +53,8 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, A
             data.append(value)
     for answer in _read_plain(plain):
         yield answer
+    if broken:
+        raise broken
 
 
 def picture_in(answer: object, *, addresses: bool, depth: int = DEPTH) -> tuple[str, str]:

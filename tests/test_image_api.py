@@ -37,7 +37,7 @@ from utils.review.blobs import Blobs, blobs
 from utils.review.people import find_person
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings
-from utils.spending import _limiter, spending
+from utils.spending import SpentError, _limiter, spending
 
 PROMPT = "a very secret prompt"
 STREAM = Head(content_type="text/event-stream")
@@ -348,6 +348,32 @@ def test_the_log_tells_the_facts_and_no_secrets(
         assert secret not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [event("error", "", error={"code": "server_error"})],
+        [b"<html>"],
+        [b'{"data": ['],
+        [b'{"data": [', Drop(reset=False)],
+        [Gate()],
+    ],
+    ids=["error in a stream", "page", "half", "cut off", "too slow"],
+)
+def test_however_a_call_fails_its_servers_name_for_it_is_told(
+    images_server: ImagesServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    steps: list[Any],
+) -> None:
+    set_to(monkeypatch, IMAGE_TIMEOUT="0.5")
+    head = Head(content_type="text/event-stream", headers=(("x-request-id", "req_8"),))
+    images_server.script([head, *steps], [Drop()])
+    assert failed(wish()).request_id == "req_8"
+    assert "server_request=req_8" in caplog.text
+    # It is that of one call, and of no later one.
+    assert failed(wish()).request_id == ""
+
+
 def test_no_cookie_of_one_call_goes_with_another(images_server: ImagesServer) -> None:
     body = {"data": [{"b64_json": picture()}]}
     images_server.script(then=json_answer(body, set_cookie="who=me; Path=/"))
@@ -457,6 +483,7 @@ def test_events_are_read_however_the_bytes_are_cut(size: int) -> None:
         (b'\xef\xbb\xbfdata: {"x": 1}\n\n', [{"type": "", "x": 1}]),
         (b'\xef\xbb\xbf{"x": 1}', [{"x": 1}]),
         (b'\n {"x":\n1}\n', [{"x": 1}]),
+        (b'  \n \n{"x": 1}', [{"x": 1}]),
         (b'{"x": 1}\n\n{"x": 2}\n', [{"x": 1}, {"x": 2}]),
         (b'[{"x": 1}]', [{"data": [{"x": 1}]}]),
         (b"data: [DONE]\n\n", []),
@@ -544,6 +571,33 @@ def test_a_picture_beyond_the_limit_is_not_asked_for(images_server: ImagesServer
     assert len(images_server.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("gpt-image-2.6-flare", {"quality": "max"}), ("flux", {}), ("flux", {"quality": "high"})],
+)
+def test_a_limit_of_dollars_that_is_used_up_holds_where_no_price_is_known(
+    images_server: ImagesServer,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    options: dict[str, str],
+) -> None:
+    _limiter.cache_clear()
+    set_to(monkeypatch, LIMIT_DOLLARS_DAY="0.2", OPENAI_IMAGE_MODEL=model)
+    head = Head(headers=(("x-litellm-response-cost", "0.2"),))
+    images_server.script([head, plain(picture())[1]])
+    made(wish(options=options))
+    assert left() == [0]
+    choice = shared(quality=options.get("quality", "auto"))
+    with pytest.raises(SpentError, match=r"nothing left of \$0.20 today"):
+        images.choose_engines(choice)
+    assert failed(wish(options=options)).kind == "spent"
+    assert len(images_server.calls) == 1
+    # What is never billed is stopped by no such limit.
+    set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="")
+    made(wish())
+    _limiter.cache_clear()
+
+
 @pytest.mark.usefixtures("one_picture_an_hour")
 def test_a_picture_counts_by_what_it_has_cost(images_server: ImagesServer) -> None:
     made(wish())
@@ -563,7 +617,7 @@ def test_a_failed_call_counts_by_what_was_asked_for(
 @pytest.mark.usefixtures("one_picture_an_hour")
 def test_what_was_never_asked_counts_nothing(images_server: ImagesServer) -> None:
     gone = Wish("a fox", images.engine(shared()), sources=("0" * 64,))
-    assert failed(gone) is errors.SOURCE_GONE
+    assert failed(gone) == errors.SOURCE_GONE
     assert left() == [1, 1]
 
 

@@ -14,9 +14,10 @@ from utils.images.models import (
     expected_cost,
     is_image_model,
     known,
+    most_expected,
     retirement,
 )
-from utils.review.records import Cost
+from utils.review.records import Cost, Engine
 
 TODAY = date(2026, 11, 22)
 
@@ -204,3 +205,13 @@ def test_a_picture_of_known_quality_is_estimated_before() -> None:
     assert expected_cost("gpt-image-2.6-flare", {}) == pytest.approx((least, most))
     assert expected_cost("gpt-image-2.6-flare", {"quality": "max"}) is None
     assert expected_cost("flux", {"quality": "high"}) is None
+
+
+def test_what_no_price_is_known_of_counts_against_a_limit_all_the_same() -> None:
+    high = 4160 * 30 / 1e6
+    here = Engine("here", "gpt-image-2.6-flare")
+    assert most_expected(here, {}) == pytest.approx(high)
+    assert most_expected(here, {"quality": "max"}) == pytest.approx(high)
+    assert most_expected(here, {"quality": "low"}) == pytest.approx(272 * 30 / 1e6)
+    assert most_expected(Engine("here", "flux"), {"quality": "high"}) == 0.001
+    assert most_expected(Engine("Demo engine", "demo-painter", free=True), {}) == 0

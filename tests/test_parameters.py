@@ -127,13 +127,13 @@ def test_two_models_are_asked_the_same_and_each_gets_what_it_takes() -> None:
     assert options == {"size": "1536x1024", "quality": "max"}
     assert others == {"size": "1536x1024"}
     said = images.lacking(two)
-    assert said == "gpt-image-2 has not the quality that you chose, and takes its own."
+    assert said == "The second model has not the quality that you chose, and takes its own."
     assert images.lacking({**two, "quality": "high"}) == ""
 
 
 def test_a_second_model_that_cannot_take_the_size_is_named() -> None:
     two = shared(model="gpt-image-2", second_model="gpt-image-1.5", size="1536x864")
-    with pytest.raises(ValueError, match=r"^gpt-image-1.5: This model takes only a few sizes"):
+    with pytest.raises(ValueError, match=r"^With the second model: This model takes only"):
         images.choose_engines(two)
 
 

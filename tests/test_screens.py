@@ -512,6 +512,29 @@ def test_before_the_first_round_of_several_the_page_says_what_it_may_cost(
     assert words in [text.value for text in app.text]
 
 
+@pytest.mark.parametrize(
+    ("quality", "words"),
+    [
+        ("max", "Asks for a picture of a quality whose price is not known here."),
+        ("high", "Costs about $0.12 (estimate)."),
+    ],
+)
+def test_what_one_costly_picture_may_cost_is_not_told_by_a_cheap_one(
+    monkeypatch: pytest.MonkeyPatch, images_server: ImagesServer, quality: str, words: str
+) -> None:
+    for name, value in images_server.environment.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    app = AppTest.from_file("../app.py", default_timeout=20).run()
+    app.session_state["quality"] = "low"
+    app.text_area[0].set_value("a fox")
+    click(app, "Generate Image")
+    assert app.session_state["attempts"][0].result.cost.dollars > 0
+    app.session_state["quality"] = quality
+    app.run()
+    assert words in [text.value for text in app.text]
+
+
 def test_the_page_says_before_a_click_what_is_left_and_when_there_is_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

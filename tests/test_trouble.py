@@ -167,7 +167,7 @@ def test_two_models_make_one_prompt_and_each_picture_says_whose_it_is(
     open_app(page, models_app)
     choose(page, "Compare with", "gpt-image-1.5")
     choose(page, "Quality", "max")
-    lacks = "gpt-image-1.5 has not the quality that you chose"
+    lacks = "The second model has not the quality that you chose"
     expect(page.get_by_text(lacks)).to_be_visible()
     expect(page.get_by_text("Asks for 2 pictures: each may be billed.")).to_be_visible()
     generate(page, "a fox")

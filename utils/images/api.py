@@ -6,7 +6,7 @@ import time
 from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from itertools import count
@@ -91,7 +91,7 @@ def make(pending_id: str, wish: Wish, key: str, owner: str, payer: str = "") -> 
     `pending_id` names it to the server and in the log. `key` is the one that the person typed, ''
     for none, and `payer` is whose limits it counts for, where that is not the owner. The call is
     given a function that takes each draft, and returns the Picture or raises FailedError with a
-    Problem that a person can read, whatever goes wrong.
+    Problem that a person can read, whatever the server does.
     """
     return partial(_make, _Request(pending_id, wish, key, owner, payer or owner))
 
@@ -145,7 +145,7 @@ def check_provenance(name: str, engine: Engine, key: str) -> Callable[[object], 
     """
 
     async def call(_: object) -> tuple[Signal, ...]:
-        own_key, data = engines.key_for(engine, key), blobs.get(name)
+        own_key, data = engines.key_for(engine, key), await to_thread(blobs.get, name)
         try:
             if data is None or not is_key(own_key):
                 raise ValueError("no picture, or no key")
@@ -182,6 +182,8 @@ class _Request:
     payer: str
     # The next number of a try, which only the log tells apart.
     tries: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
+    # The server's own name for the call under way, once it has answered.
+    named: list[str] = field(default_factory=list, compare=False)
 
     @property
     def engine(self) -> Engine:
@@ -194,13 +196,11 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What came: the picture, what the API says that it used, what a gateway says it cost, and the
-    server's name for the call."""
+    """What came: the picture, what the API says that it used, and what a gateway says it cost."""
 
     picture: pictures.Checked
     usage: object
     told: float | None
-    request_id: str
 
 
 async def _make(request: _Request, on_partial: OnDraft) -> Picture:
@@ -219,6 +219,7 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
         problem = errors.explain(
             exc, prompt=request.wish.prompt, pictures=bool(request.wish.sources)
         )
+        problem = replace(problem, request_id=problem.request_id or "".join(request.named))
         note(
             problem.kind,
             status=getattr(exc, "status_code", None),
@@ -245,7 +246,7 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
 async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) -> Picture:
     # In threads, all that may ask a store: it may be away, and the other jobs share this loop.
     sources = await to_thread(_read_sources, request)
-    expected = models.most_expected(request.engine.model, request.wish.options)
+    expected = models.most_expected(request.engine, request.wish.options)
     try:
         await to_thread(spending.begin, request.payer, expected)
     except SpentError as exc:
@@ -275,7 +276,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         seconds,
         refused,
         outside,
-        request_id=answer.request_id,
+        request_id="".join(request.named),
     )
 
 
@@ -372,6 +373,7 @@ async def _ask(
     on_partial: OnDraft,
 ) -> _Answer:
     patience = get_settings().image_timeout
+    request.named.clear()
     async with (
         timeout(patience) as limit,
         _call(request, files, sent) as response,
@@ -379,11 +381,11 @@ async def _ask(
         aclosing(response.http_response.aiter_bytes()) as body,
     ):
         told = _price(response.headers.get("x-litellm-response-cost", ""))
-        named = errors.request_id(response.headers)
+        request.named.append(errors.request_id(response.headers))
         chunks = bounded(body)
         if response.headers.get("content-type", "").startswith("image/"):
             data = b"".join([chunk async for chunk in chunks])
-            return _Answer(await to_thread(pictures.check_picture, data), None, told, named)
+            return _Answer(await to_thread(pictures.check_picture, data), None, told)
         async for event in read_events(chunks):
             name = str(event.get("type") or "")
             if "partial" in name or "partial_image_index" in event:
@@ -393,7 +395,7 @@ async def _ask(
                 continue
             picture = await _read_picture(name, event, request, limit)
             if picture:
-                return _Answer(picture, event.get("usage"), told, named)
+                return _Answer(picture, event.get("usage"), told)
             if event.get("error") or name == "error":
                 raise FailedError(
                     errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(files))

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import product
 
-from utils.review.records import Cost
+from utils.review.records import Cost, Engine
 
 DEMO_MODEL = "demo-painter"
 PRESETS = {"square": "1024x1024", "landscape": "1536x1024", "portrait": "1024x1536"}
 LIVE_MODELS = ("gpt-image-2.6-flare", "gpt-image-2.6-sunburst", "gpt-image-2.5-flare")
 WARN_DAYS = 60
+# A limit of dollars counts in thousandths.
+LEAST_DOLLARS = 0.001
 TEXT_IN, IMAGE_IN, IMAGE_OUT = 5.0, 8.0, 30.0
 # Output tokens of 1024x1024 pixels, from OpenAI's guide to image generation.
 OUTPUT_TOKENS = {"low": 272, "medium": 1056, "high": 4160}
@@ -190,9 +192,17 @@ def expected_cost(model: str, options: Mapping[str, str]) -> tuple[float, float]
     return min(dollars), max(dollars)
 
 
-def most_expected(model: str, options: Mapping[str, str]) -> float:
-    """Return the most in USD, estimated, that one picture will cost; 0 where nothing is known."""
-    return (expected_cost(model, options) or (0.0, 0.0))[1]
+def most_expected(engine: Engine, options: Mapping[str, str]) -> float:
+    """Return the most in USD, estimated, that one picture of an engine will cost.
+
+    Where no price is known it is the dearest that is, and for another's model the least that counts
+    against a limit: what is reached must hold for these too. 0 where nothing is ever billed.
+    """
+    if engine.free:
+        return 0.0
+    known_price = expected_cost(engine.model, options)
+    dearest = expected_cost(engine.model, {**options, "quality": "high"})
+    return (known_price or dearest or (0.0, LEAST_DOLLARS))[1]
 
 
 def pixels(size: str) -> tuple[int, int]:

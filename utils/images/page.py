@@ -489,7 +489,11 @@ def estimate_in_words(shared: Store, chosen: Sequence[tuple[Engine, Mapping[str,
         totals = [shared["count"] * sum(ends) for ends in zip(*known, strict=True)]
         words = " to ".join(dict.fromkeys(f"${dollars:.2f}" for dollars in totals))
         return f"Costs about {words} (estimate)."
-    return "" if chosen[0][0].free else f"Asks for {count} pictures: each may be billed."
+    if chosen[0][0].free:
+        return ""
+    if count == 1:
+        return "Asks for a picture of a quality whose price is not known here."
+    return f"Asks for {count} pictures: each may be billed."
 
 
 def expected_cost(
@@ -498,8 +502,8 @@ def expected_cost(
     """Return the least and the most in USD that a picture will probably cost; None if unknown."""
     expected = images.expected_cost(engine.model, options)
     made = [one for one in shared["attempts"] if one.wish.engine.model == engine.model]
-    last = made[-1].result.cost.dollars if made else 0.0
     # What the model chose before is nearer than all that it may choose.
+    last = made[-1].result.cost.dollars if made and made[-1].wish.options == options else 0.0
     if last and (expected is None or expected[0] < expected[1]):
         return last, last
     return expected

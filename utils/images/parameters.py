@@ -70,7 +70,7 @@ def choose(shared: Mapping[str, object]) -> tuple[Engine, dict[str, str]]:
 def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str, str]]]:
     """Return the same as `choose` for each model that is chosen: one, or two.
 
-    Raises ValueError where one of them cannot be asked so, with a sentence that names it, and
+    Raises ValueError where one of them cannot be asked so, with a sentence for a person, and
     SpentError where so many may not be asked for now.
     """
     first = choose(shared)
@@ -80,9 +80,10 @@ def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str,
         try:
             chosen.append(choose(other))
         except ValueError as exc:
-            raise ValueError(f"{other['model']}: {exc}") from exc
+            # Not by its name: a server may have named it, and the page would read it as markdown.
+            raise ValueError(f"With the second model: {exc}") from exc
     count = int(str(shared["count"]))
-    dollars = count * sum(models.most_expected(one.model, options) for one, options in chosen)
+    dollars = count * sum(models.most_expected(one, options) for one, options in chosen)
     if refusal := spending.refusal(str(shared["payer"]), count * len(chosen), dollars):
         raise SpentError(refusal)
     return chosen
@@ -94,11 +95,11 @@ def lacking(shared: Mapping[str, object]) -> str:
         chosen = choose_engines(shared)
     except ValueError:
         return ""
-    (_, first), (engine, options) = chosen[0], chosen[-1]
+    (_, first), (_, options) = chosen[0], chosen[-1]
     names = [one.words for one in PARAMETERS if one.key in first and one.key not in options]
     if not names:
         return ""
-    return f"{engine.model} has not {' and '.join(names)} that you chose, and takes its own."
+    return f"The second model has not {' and '.join(names)} that you chose, and takes its own."
 
 
 def size_error(shared: Mapping[str, object]) -> str:

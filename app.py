@@ -58,12 +58,14 @@ def main() -> None:
     own = person.owner if person else token or str(shared.get("payer") or moves.new_id())
     review = st.query_params.get("review", "") if door.asks_people() else ""
     owner = asking.home(review, own)
+    key = str(shared.get("api_key", "")) if shared.get("payer") == own else ""
     if shared.get("owner", owner) != owner:
         moves.empty(shared)
     if "remembered" not in shared:
-        begin(shared, owner, own, person.name if person else "")
+        begin(shared, owner, own, person.name if person else "", key)
         if review and owner == own:
             asking.miss(shared)
+    moves.aim(shared)
     moves.mend(shared)
     take_late(shared)
     asking.look(shared)
@@ -94,11 +96,12 @@ def main() -> None:
         st.rerun()
 
 
-def begin(shared: Store, owner: str, own: str, name: str) -> None:
-    """Give a new session its keys."""
+def begin(shared: Store, owner: str, own: str, name: str, key: str) -> None:
+    """Give a new session its keys, and the one that the same person typed before elsewhere."""
     remembered = browser_memory.recall(owner)
     agent = door.is_agent()
     moves.begin(shared, remembered, is_known, engine.DEFAULTS, owner, name, payer=own, agent=agent)
+    shared["api_key"] = key
 
 
 def set_page(title: str) -> None:

@@ -128,8 +128,8 @@ class CancelNode(Node):  # type: ignore[misc]
     """Stops what is waited for, except what is there already: that is taken in."""
 
     def prep(self, shared: Store) -> Sequence[Pending]:
-        """Read what is waited for."""
-        return shared["pending"]
+        """Read what is waited for, as far as it is this session's to stop."""
+        return asking.waits(shared)
 
     def exec(self, waits: Sequence[Pending]) -> Ended:
         """Stop the jobs; each has ended then, one way or the other."""
@@ -142,6 +142,7 @@ class CancelNode(Node):  # type: ignore[misc]
 
     def post(self, shared: Store, _: Sequence[Pending], ended: Ended) -> str:
         """Write what is there, or that it was cancelled."""
+        asking.listen_no_more(shared)
         return settle(shared, ended)
 
 
@@ -178,17 +179,20 @@ def settle(shared: Store, ended: Ended) -> str:
 
 def take_late(shared: Store) -> bool:
     """Take in what came after all, though it had been given up as interrupted; return whether."""
-    failures = moves.interrupted(shared)
-    for failure in failures:
-        job = jobs.find(failure.pending.id)
-        if job and job.news.outcome and not isinstance(job.news.outcome, Problem):
-            moves.receive_late(shared, failure, cast("Result", job.news.outcome), job.news.lost)
-    return len(moves.interrupted(shared)) < len(failures)
+    came = False
+    for pending in shared["late"]:
+        job = jobs.find(pending.id)
+        if job is None:
+            moves.await_no_more(shared, pending)
+        elif job.news.outcome and not isinstance(job.news.outcome, Problem):
+            moves.receive_late(shared, pending, cast("Result", job.news.outcome), job.news.lost)
+            came = True
+    return came
 
 
 def may_come_late(shared: Store) -> bool:
     """Return whether somebody may still be at work on what was given up as interrupted."""
-    return any(jobs.find(failure.pending.id) for failure in moves.interrupted(shared))
+    return any(jobs.find(pending.id) for pending in shared["late"])
 
 
 def make_call(order: Order) -> Call:

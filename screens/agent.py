@@ -23,7 +23,7 @@ def render(shared: Store) -> parts.WaitView | None:
         render_result(shared)
     else:
         render_asking(shared)
-    st.button("Start Over", key="Start Over", on_click=moves.decide, args=(shared, "start over"))
+    parts.render_start_over(shared)
     return None
 
 

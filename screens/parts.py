@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
-from utils.review import moves
+from utils.review import asking, moves
 from utils.review.panel import in_short
 from utils.review.store import STAGES, Store
 from utils.scripts import script_tag
@@ -202,8 +202,16 @@ def click_button(
 
 
 def render_start_over(shared: Store) -> None:
-    """Offer a new beginning; all that is there stays among the recent."""
-    st.button("Start Over", on_click=moves.decide, args=(shared, "start over"))
+    """Offer a new beginning; all that is there stays among the recent.
+
+    Who looks at what others have asked begins anew at home: here it would be gone for all.
+    """
+    if asking.visits(shared):
+        st.button("Start Over", key="Start Over", on_click=st.query_params.clear)
+    else:
+        st.button(
+            "Start Over", key="Start Over", on_click=moves.decide, args=(shared, "start over")
+        )
 
 
 def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView | None:
@@ -222,7 +230,7 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
 def error_in_words(shared: Store) -> str:
     """Return the last error's sentence; where several failed for other reasons, each of them."""
     reasons = Counter(failure.problem.sentence for failure in shared["failures"])
-    if len(reasons) < 2:
+    if len(reasons) < 2 or shared["error_message"] not in reasons:
         return shared["error_message"]
     return " ".join(f"{count} of them: {sentence}" for sentence, count in reasons.items())
 

@@ -98,7 +98,10 @@ def render_answer(shared: Store) -> None:
 def answer_in_words(answer: Decision) -> str:
     """Return a decision as a sentence, with the words of the person."""
     who = answer.by or "A person"
-    kinds = {asking.WITHDRAWAL: "This is not asked any more."}
+    kinds = {
+        asking.WITHDRAWAL: "This is not asked any more.",
+        asking.OVER: "Nobody has decided in a day: nobody waits for it any more.",
+    }
     sentence = kinds.get(answer.kind, f"{who} has {answer.kind} it.")
     return f"{sentence} They say: {answer.words}" if answer.words else sentence
 

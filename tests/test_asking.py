@@ -17,6 +17,7 @@ from tests.stores import new_store, wait_until
 from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
 from utils.jobs.table import Phase, jobs, watch
 from utils.review import asking, choosing, moves
+from utils.review.blobs import blobs
 from utils.review.memory import browser_memory
 from utils.review.records import Decision, Order, Review, review_owner
 from utils.review.reviews import Reviews
@@ -38,8 +39,12 @@ def reviews(request: pytest.FixtureRequest) -> Reviews:
 
 
 @pytest.fixture(autouse=True)
-def fast_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(asking, "LOOK", 0.01)
+    yield
+    # The pages of other tests would show what waits.
+    for one in room.waiting():
+        asking.withdraw(one)
 
 
 def now(**ago: float) -> str:
@@ -101,10 +106,10 @@ def test_the_newest_waits_first_and_nothing_longer_than_a_day(reviews: Reviews) 
     assert [one.id for one in reviews.waiting()] == ["second", "first"]
 
 
-def asked_store() -> Store:
+def asked_store(prompt: str = "a fox") -> Store:
     """A session that has asked a person."""
     shared = new_store()
-    stores.make(shared)
+    stores.make(shared, prompt)
     by_key(shared)[asking.PURPOSE] = "a cover"
     asking.ask(shared, LINK)
     create_flow("user_feedback").run(shared)
@@ -345,10 +350,94 @@ def test_a_request_is_known_as_long_as_somebody_may_decide_it() -> None:
     assert not asking.exists(replace(asked, id="made-up"))
 
 
-def test_start_over_keeps_who_looks_at_a_review_there() -> None:
-    other = visitor(asked_store())
-    moves.start_over(other)
-    assert asking.visits(other)
+def test_what_one_tab_was_told_is_no_answer_to_what_another_asks() -> None:
+    first = asked_store()
+    asking.decline(visitor(first))
+    wait(first)
+    second = cast("Store", {})
+    moves.begin(second, moves.snapshot(first), is_known, stores.SETTINGS, first["owner"])
+    asking.ask(first, LINK)
+    (anew,) = asking.asked_reviews(first)
+    assert (anew.id, anew.number) == (second["review"], 2)
+    create_flow("user_feedback").run(first)
+    other = visitor(first)
+    asking.approve(other, other["under_review"])
+    stores.make(second, "an owl")
+    by_key(second)[asking.PURPOSE] = "the back page"
+    asking.ask(second, LINK)
+    (asked,) = asking.asked_reviews(second)
+    assert asked.id != anew.id
+    assert room.find(asked.id) == asked
+    assert asked.purpose == "the back page"
+
+
+def test_what_nobody_has_decided_in_a_day_cannot_be_decided_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = asked_store()
+    other, late = visitor(shared), visitor(shared)
+    monkeypatch.setattr(asking, "is_over", lambda review: True)
+    monkeypatch.setattr("utils.review.reviews.is_over", lambda review: True)
+    asking.approve(other, other["under_review"])
+    assert not other["approved"]
+    assert other["error_message"] == asking.GONE
+    assert asking.look(late)
+    assert not asking.look(late)
+    assert not asking.may_decide(late)
+    wait(shared)
+    assert shared["error_message"].startswith("Nobody has decided in a day.")
+
+
+def test_what_is_asked_anew_is_decided_anew_and_the_page_says_so() -> None:
+    shared = asked_store()
+    other, another = visitor(shared), visitor(shared)
+    asking.decline(other)
+    wait(shared)
+    asking.ask(shared, LINK)
+    asking.decline(another)
+    assert another["error_message"] == asking.ANEW
+    asking.look(another)
+    assert asking.may_decide(another)
+
+
+@pytest.mark.parametrize("decision", ["cancel", "start over"])
+def test_who_only_looks_stops_waiting_for_nobody_else(decision: str) -> None:
+    shared = asked_store()
+    other = visitor(shared, agent=True)
+    asking.listen(other)
+    review_id = other["review"]
+    moves.decide(other, decision)
+    create_flow("user_feedback").run(other)
+    assert not other["pending"]
+    assert asking.asked_reviews(shared) == [room.find(review_id)]
+    person = visitor(shared)
+    asking.approve(person, person["under_review"])
+    wait(shared)
+    assert shared["stage"] == "final"
+
+
+def test_an_agent_that_comes_back_too_late_stands_before_no_picture_that_is_gone() -> None:
+    shared = asked_store("what nobody else has made")
+    person = visitor(shared)
+    asking.approve(person, person["under_review"])
+    agent = visitor(shared, agent=True)
+    assert agent["stage"] == "final"
+    agent["stage"] = "user_feedback"
+    for one in (shared, person):
+        blobs.forget(one["owner"])
+    asking.look(agent)
+    moves.mend(agent)
+    assert agent["stage"] == "initial_input"
+
+
+def test_what_came_before_somebody_else_approved_is_no_news_after_it() -> None:
+    shared = asked_store()
+    assert shared["unseen"]
+    other = visitor(shared)
+    asking.approve(other, other["under_review"])
+    wait(shared)
+    assert shared["approved"]
+    assert shared["unseen"] == ()
 
 
 @pytest.fixture

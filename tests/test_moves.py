@@ -1,4 +1,5 @@
 import base64
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -441,6 +442,76 @@ def test_what_is_sent_does_not_depend_on_which_of_two_clicks_is_heard_first(
     asked = waiting(shared)
     moves.ask(shared, choose)
     assert waiting(shared) == asked
+
+
+def test_a_click_goes_to_what_was_on_the_screen(shared: Store) -> None:
+    fox = make(shared, "a fox")
+    moves.take_decision(shared)
+    moves.click(shared, "regenerate", shared["click_id"])
+    moves.aim(shared)
+    # Before it is followed another one comes under review, and the turn begins anew.
+    owl = replace(fox, id="owl", wish=replace(fox.wish, prompt="an owl"))
+    choosing.add(shared, [owl], "owl")
+    moves.aim(shared)
+    moves.ask(shared, choose)
+    assert [wish.prompt for wish in wishes(shared)] == ["a fox"]
+    assert shared["under_review"] == fox.id
+    assert shared["aimed_at"] == ""
+
+
+@pytest.mark.parametrize("move", ["regenerate", "change", "generate edited"])
+def test_a_click_on_what_is_gone_asks_for_nothing_and_does_so_once(
+    shared: Store, move: str
+) -> None:
+    fox = make(shared, "a fox")
+    choosing.add(shared, [replace(fox, id="owl")], fox.id)
+    moves.take_decision(shared)
+    shared["change"] = "make it night"
+    moves.click(shared, move, shared["click_id"])
+    moves.aim(shared)
+    shared["attempts"] = shared["attempts"][1:]
+    moves.mend(shared)
+    assert shared["under_review"] == "owl"
+    moves.ask(shared, choose)
+    assert not waiting(shared)
+    assert shared["clicked"] == ("", "")
+    shared["attempts"] = ()
+    moves.mend(shared)
+    moves.click(shared, move, shared["click_id"])
+    moves.ask(shared, choose)
+    assert not waiting(shared)
+
+
+def test_what_was_interrupted_may_come_after_whatever_a_person_does_meanwhile(
+    shared: Store,
+) -> None:
+    make(shared, "a fox")
+    pending = ask(shared, "an owl")
+    moves.fail(shared, pending, INTERRUPTED, lost=1)
+    moves.clear_settled(shared)
+    moves.approve(shared, shared["under_review"])
+    moves.take_decision(shared)
+    moves.start_over(shared)
+    other = again(shared)
+    assert other["failures"] == ()
+    assert other["late"] == (pending,)
+    other["error_message"] = "Something else."
+    moves.receive_late(other, pending, result(other, "owl"))
+    moves.receive_late(other, pending, result(other, "owl"))
+    assert [attempt.id for attempt in other["attempts"]] == [pending.id]
+    assert not other["late"]
+    assert other["error_message"] == "Something else."
+
+
+def test_what_comes_late_takes_its_own_message_away(shared: Store) -> None:
+    first, second = (replace(ask(shared), id=one) for one in ("first", "second"))
+    for pending in (first, second):
+        moves.fail(shared, pending, INTERRUPTED)
+    moves.clear_settled(shared, [*moves.asked(shared)])
+    moves.receive_late(shared, first, result(shared))
+    assert shared["error_message"] == INTERRUPTED.sentence
+    moves.receive_late(shared, second, result(shared))
+    assert (shared["error_message"], shared["failures"]) == ("", ())
 
 
 @pytest.mark.parametrize("first", ["click", "decision"])

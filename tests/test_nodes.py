@@ -79,6 +79,7 @@ def silent(running: Sequence[Job]) -> None:
 
 def turn(shared: Store, on_news: Callable[[Sequence[Job]], None] = silent) -> None:
     """One turn of a session, as app.py runs it, without a page."""
+    moves.aim(shared)
     moves.mend(shared)
     moves.ask(shared, choose)
     create_flow(shared["stage"]).run(shared)

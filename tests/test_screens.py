@@ -625,6 +625,17 @@ def test_of_several_that_failed_each_reason_is_said_and_how_often(app: AppTest) 
     assert said.value == f"2 of them: {UNKNOWN.sentence} 1 of them: {NOT_BEGUN.sentence}"
 
 
+def test_a_new_sentence_stands_before_what_has_failed_before(app: AppTest) -> None:
+    put_under_review(app)
+    for number, problem in enumerate((UNKNOWN, NOT_BEGUN)):
+        moves.fail(store(app), replace(pending("an owl"), id=f"one {number}"), problem)
+    store(app)["error_message"] = "The key that was used is forgotten. Enter it once more."
+    app.run()
+    assert [one.value for one in app.warning] == [
+        "The key that was used is forgotten. Enter it once more."
+    ]
+
+
 def test_the_result_says_what_came_after_the_approval(app: AppTest) -> None:
     put_under_review(app)
     click(app, "Approve")
@@ -711,10 +722,31 @@ def test_what_waits_for_a_person_is_shown_as_it_was_written(app: AppTest) -> Non
     assert button(other, "Approve").disabled
     assert "Decline it" not in labels(other)
     assert "Back to my own pictures" in labels(other)
+    # Whoever else looks, and whoever has asked, keep what is there.
+    click(other, "Start Over")
+    assert heading(other) == "1. Generate Image"
+    other.query_params["review"] = review.id
+    other.run()
+    assert heading(other) == "2. Review Generated Image"
     other.query_params.clear()
     other.run()
     assert heading(other) == "1. Generate Image"
     assert MARKDOWN not in texts(other)
+
+
+@pytest.mark.usefixtures("asks_people")
+def test_a_typed_key_is_there_again_after_a_look_at_a_review(app: AppTest) -> None:
+    put_under_review(app)
+    review = ask_person(app, "a cover")
+    other = AppTest.from_file("../app.py", default_timeout=20).run()
+    other.session_state["api_key"] = "sk-typed"
+    other.run()
+    other.query_params["review"] = review.id
+    other.run()
+    assert other.session_state["payer"] != other.session_state["owner"]
+    other.query_params.clear()
+    other.run()
+    assert other.session_state["api_key"] == "sk-typed"
 
 
 @pytest.mark.usefixtures("asks_people")

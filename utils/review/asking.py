@@ -21,7 +21,7 @@ from utils.review.store import Store, by_key, clear_error
 from utils.review.webhook import tell
 
 KIND = "person"
-APPROVED, DECLINED, WITHDRAWAL = "approved", "declined", "withdrawn"
+APPROVED, DECLINED, WITHDRAWAL, OVER = "approved", "declined", "withdrawn", "over"
 # The keys of the boxes: what it is for, and a word to those who asked.
 PURPOSE, WORDS = "purpose", "words"
 # In characters.
@@ -29,7 +29,8 @@ LONGEST = 300
 # In seconds: how often somebody who waits looks whether there is a decision.
 LOOK = 1.0
 AWAY = "Your decision could not be written down just now. Try again in a moment."
-GONE = "This request is not known here any more. Whoever sent you the link can ask again."
+GONE = "This request does not wait any more. Whoever sent you the link can ask again."
+ANEW = "This was asked anew just now. Look at what is asked for, and decide about that."
 
 
 def home(review_id: str, own: str) -> str:
@@ -76,10 +77,14 @@ def ask(shared: Store, link: str) -> None:
     if not purpose:
         shared["error_message"] = "Say first what it is for: a few words are enough."
         return
-    review_id = shared["review"] or secrets.token_urlsafe(16)
+    try:
+        review_id, number = _next(shared)
+    except ConnectionError:
+        shared["error_message"] = STORE_AWAY.sentence
+        return
     review = Review(
         review_id,
-        shared["round"] + 1,
+        number,
         purpose,
         shared["attempts"],
         shared["under_review"],
@@ -150,6 +155,18 @@ def wait_for_person(review: Review) -> Call:
     return call
 
 
+def waits(shared: Store) -> tuple[Pending, ...]:
+    """Return what this session waits for and may stop: what others have asked is none of it."""
+    return tuple(one for one in shared["pending"] if not (one.review and visits(shared)))
+
+
+def listen_no_more(shared: Store) -> None:
+    """Wait no more for what others have asked; it goes on all the same."""
+    if visits(shared):
+        moves.clear_settled(shared, [one.id for one in shared["pending"] if one.review])
+        shared["listens"] = False
+
+
 def withdraw(review: Review) -> None:
     """Ask nobody any more, unless somebody has decided already.
 
@@ -202,13 +219,15 @@ def look(shared: Store) -> bool:
         return False
     if review is None or review.number < shared["round"]:
         return False
-    is_news = (review.number, review.decision) != (shared["round"], shared["answer"])
+    answer = review.decision or (Decision(OVER) if is_over(review) else None)
+    is_news = (review.number, answer) != (shared["round"], shared["answer"])
     if review.number > shared["round"]:
         take(shared, review)
-    if is_news and review.decision:
-        shared["answer"] = review.decision
-        _take_approval(shared, review.decision)
-    if shared["agent"] and shared["approved"]:
+    if is_news and answer:
+        shared["answer"] = answer
+        _take_approval(shared, answer)
+    there = [one.id for one in choosing.still_there(shared["attempts"])]
+    if shared["agent"] and shared["approved"] in there:
         # Others who look may be at another stage, and share the memory.
         moves.enter(shared, "final")
     return is_news
@@ -260,6 +279,18 @@ def _pending(review: Review) -> Pending:
     return Pending(f"{review.id}-{review.number}", review.id, wish, KIND, review)
 
 
+def _next(shared: Store) -> tuple[str, int]:
+    """Return the id of what is asked next, and for which time it is asked.
+
+    Another tab of this browser may have asked anew under the link of this one: what it is told is
+    no answer to this. Raises ConnectionError.
+    """
+    known = reviews.find(shared["review"]) if shared["review"] else None
+    if shared["review"] and (known is None or known.number == shared["round"]):
+        return shared["review"], shared["round"] + 1
+    return secrets.token_urlsafe(16), 1
+
+
 def _answer(shared: Store, mine: Decision) -> bool:
     """Decide; return whether that counts, and take in what does."""
     clear_error(shared)
@@ -269,12 +300,20 @@ def _answer(shared: Store, mine: Decision) -> bool:
         shared["error_message"] = AWAY
         return False
     if counts is None:
-        shared["error_message"] = GONE
+        shared["error_message"] = ANEW if _is_asked_anew(shared) else GONE
         return False
     shared["answer"] = counts
     if counts != mine:
         shared["error_message"] = f"Somebody was faster than you: this is {counts.kind} already."
     return counts == mine
+
+
+def _is_asked_anew(shared: Store) -> bool:
+    try:
+        review = reviews.find(shared["review"])
+    except ConnectionError:
+        return False
+    return review is not None and review.number > shared["round"]
 
 
 def _decide(review_id: str, number: int, decision: Decision) -> Decision | None:

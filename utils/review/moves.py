@@ -22,12 +22,10 @@ from utils.review.records import (
     Pending,
     Result,
     Wish,
-    reviewed_by,
 )
 from utils.review.store import (
     DEFAULTS,
     NOT_REMEMBERED,
-    OF_REVIEW,
     STAGES,
     START_OVER_KEEPS,
     Store,
@@ -108,7 +106,7 @@ def mend(shared: Store) -> None:
     there = choosing.still_there(shared["attempts"])
     ids = [attempt.id for attempt in there]
     if len(there) < len(shared["attempts"]):
-        shared["error_message"] = "The oldest results were too many to keep, and are gone."
+        shared["error_message"] = "Some results are no longer kept here, and are gone."
         shared["attempts"] = there
     if shared["under_review"] not in (ids or [""]):
         shared["under_review"] = ids[-1] if ids else ""
@@ -131,15 +129,26 @@ def click(shared: Store, move: str, click_id: str) -> None:
     shared["clicked"] = (move, click_id)
 
 
+def aim(shared: Store) -> None:
+    """Note which attempt a click that costs money was made at, before anything comes or goes."""
+    if shared["clicked"][0] and not shared["aimed_at"]:
+        shared["aimed_at"] = shared["under_review"]
+
+
 def ask(shared: Store, choose: Choose) -> None:
     """Follow the click that costs money, if there was one, after all others of the turn.
 
-    A decision in the same turn leaves it out: of two clicks in one breath none costs money unseen.
+    It goes to what the person saw; where that is gone, nothing is asked for. A decision in the same
+    turn leaves it out: of two clicks in one breath none costs money unseen.
     """
     move, click_id = shared["clicked"]
     if move and not shared["decision"]:
-        ASKS[move](shared, click_id, choose)
-    shared["clicked"] = ("", "")
+        seen = shared["aimed_at"] or shared["under_review"]
+        if shared["under_review"] != seen:
+            choosing.select(shared, seen)
+        if shared["under_review"] == seen and (seen or move not in OF_ATTEMPT):
+            ASKS[move](shared, click_id, choose)
+    shared["clicked"], shared["aimed_at"] = ("", ""), ""
 
 
 def generate(shared: Store, click_id: str, choose: Choose) -> None:
@@ -224,23 +233,27 @@ def fail(shared: Store, pending: Pending, problem: Problem, lost: int = 0) -> No
         problem = replace(problem, sentence=problem.unbilled or problem.sentence)
     if pending not in [failure.pending for failure in shared["failures"]]:
         shared["failures"] = (*shared["failures"], Failure(pending, problem))
+    if problem.kind == INTERRUPTED.kind and pending not in shared["late"]:
+        shared["late"] = (*shared["late"], pending)
     _note_cost(shared, pending, Cost(lost=lost))
     shared["error_message"] = problem.sentence
     shared["error_request_id"] = problem.request_id
 
 
-def interrupted(shared: Store) -> list[Failure]:
-    """Return what was given up because nobody knew any more whether it would come."""
-    return [one for one in shared["failures"] if one.problem.kind == INTERRUPTED.kind]
+def receive_late(shared: Store, pending: Pending, result: Result, lost: int = 0) -> None:
+    """Take in what came after all: it replaces the message that it would not, if that is there."""
+    receive(shared, pending, result, lost)
+    left = tuple(one for one in shared["failures"] if one.pending != pending)
+    if len(left) < len(shared["failures"]):
+        if not left:
+            clear_error(shared)
+        shared["failures"] = left
+    await_no_more(shared, pending)
 
 
-def receive_late(shared: Store, failure: Failure, result: Result, lost: int = 0) -> None:
-    """Take in what came after all: it replaces the message that it would not."""
-    receive(shared, failure.pending, result, lost)
-    left = tuple(one for one in shared["failures"] if one != failure)
-    if not left:
-        clear_error(shared)
-    shared["failures"] = left
+def await_no_more(shared: Store, pending: Pending) -> None:
+    """Look no more for what was given up as interrupted."""
+    shared["late"] = tuple(one for one in shared["late"] if one != pending)
 
 
 def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
@@ -282,7 +295,6 @@ def approve(shared: Store, attempt_id: str, approval: Approval | None = None) ->
     clear_error(shared)
     choosing.select(shared, attempt_id)
     settle_on(shared, attempt_id, approval or approval_now(shared))
-    shared["unseen"] = ()
     shared["decision"] = "approve"
 
 
@@ -315,6 +327,8 @@ def take_decision(shared: Store) -> str:
 def settle_on(shared: Store, attempt_id: str, approval: Approval) -> None:
     """Make what somebody has approved the result."""
     shared["approved"], shared["approval"] = attempt_id, approval
+    # What comes from now on is news there.
+    shared["unseen"] = ()
     choosing.write_base64(shared)
 
 
@@ -339,10 +353,8 @@ def start_over(shared: Store) -> None:
     shared["prompt_round"] += 1
     boxes.drop_references(shared)
     shared["click_id"] = new_id()
-    # Who looks at a review still does.
-    kept_too = OF_REVIEW if reviewed_by(shared["owner"]) else ()
     for key, default in DEFAULTS.items():
-        if key not in START_OVER_KEEPS and key not in kept_too:
+        if key not in START_OVER_KEEPS:
             by_key(shared)[key] = default
 
 
@@ -439,6 +451,8 @@ ASKS: Mapping[str, ClickMove] = {
     "change": change,
     "ask again": ask_again,
 }
+# What goes out from the attempt under review.
+OF_ATTEMPT = frozenset({"generate edited", "regenerate", "change"})
 
 
 def _note_cost(shared: Store, pending: Pending, cost: Cost) -> None:

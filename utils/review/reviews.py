@@ -63,8 +63,11 @@ def is_new(review: Review, known: Review | None) -> bool:
 
 
 def decide_once(review: Review | None, number: int, decision: Decision) -> Review | None:
-    """Return a review with the decision that counts: the first. None if it is about another."""
-    if review is None or review.number != number:
+    """Return a review with the decision that counts: the first.
+
+    None if it is about another, or came when nobody waited any more.
+    """
+    if review is None or review.number != number or (not review.decision and is_over(review)):
         return None
     return replace(review, decision=review.decision or decision)
 

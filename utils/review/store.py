@@ -46,8 +46,10 @@ class Store(TypedDict):
     count: int
     click_id: str
     clicked: tuple[str, str]
+    aimed_at: str
     pending: tuple[Pending, ...]
     failures: tuple[Failure, ...]
+    late: tuple[Pending, ...]
     error_message: str
     error_request_id: str
     attempts: tuple[Attempt, ...]
@@ -92,8 +94,10 @@ DEFAULTS: Store = {
     "count": 1,
     "click_id": "",
     "clicked": ("", ""),
+    "aimed_at": "",
     "pending": (),
     "failures": (),
+    "late": (),
     "error_message": "",
     "error_request_id": "",
     "attempts": (),
@@ -142,6 +146,7 @@ NOT_REMEMBERED = frozenset(
     }
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
+    "late",
     "recent",
     "put_away",
     "edits",
@@ -156,9 +161,6 @@ START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
     "count",
     "costs",
 }
-
-# What is asked of a person, and what they have answered.
-OF_REVIEW = ("review", "round", "asked_for", "answer")
 
 
 def by_key(shared: Store) -> MutableMapping[str, object]:

@@ -75,7 +75,7 @@ def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
     spending = Spending()
     spending.begin("anna", 0.25)
     assert left_in_words(spending.left("anna")) == "Left: $0.75 today."
-    spending.correct("anna", 0.05 - 0.25)
+    spending.correct("anna", 0.05 - 0.25, time.time())
     assert left_in_words(spending.left("anna")) == "Left: $0.95 today."
     assert spending.refusal("anna", 4, 0.96) == (
         "You have $0.95 left of $1.00 today. In 24 hours there is more."
@@ -109,9 +109,54 @@ def test_what_is_given_back_too_late_is_no_gift(
     set_to(monkeypatch, dollars_hour=1)
     spending = Spending()
     spending.begin("anna", 0.5)
+    counted_at = time.time()
     pass_hour()
-    spending.correct("anna", -0.4)
+    spending.correct("anna", -0.4, counted_at)
     assert spending.left("anna")[0].many == 1
+
+
+def test_what_is_given_back_too_late_is_not_taken_from_what_others_have_spent_since(
+    monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
+) -> None:
+    set_to(monkeypatch, all_dollars_hour=1)
+    spending = Spending()
+    spending.begin("anna", 0.5)
+    # A store's own clock cannot be moved: so the count is one of the hour before.
+    counted_at = time.time() - 3700
+    pass_hour()
+    spending.begin("ben", 0.5)
+    spending.correct("anna", -0.4, counted_at)
+    assert spending.left("ben")[0].many == 0.5
+    spending.correct("anna", 0.1, counted_at)
+    assert spending.left("ben")[0].many == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("limits", "pictures", "dollars", "sentence"),
+    [
+        (
+            {"pictures_hour": 2},
+            4,
+            0.0,
+            "You may ask for 2 pictures an hour. Ask for fewer.",
+        ),
+        (
+            {"all_dollars_day": 0.05},
+            1,
+            0.12,
+            "All together may ask for $0.05 a day. Ask for fewer or cheaper ones.",
+        ),
+    ],
+)
+def test_what_no_limit_will_ever_allow_is_not_put_off(
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, float],
+    pictures: int,
+    dollars: float,
+    sentence: str,
+) -> None:
+    set_to(monkeypatch, **limits)
+    assert Spending().refusal("anna", pictures, dollars) == sentence
 
 
 def test_a_limit_holds_for_clicks_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:

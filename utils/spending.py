@@ -27,6 +27,8 @@ TAKEN = "Somebody else has just taken what was left. In a moment there may be mo
 UNREADABLE = "The server cannot read its limits now, and nothing was billed. Try again in a moment."
 # A limit counts whole numbers: of results, and of thousandths of a dollar.
 SCALE = {"pictures": 1, "dollars": 1000}
+# In seconds: as exactly as a store says when a window ends.
+ROUNDING = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,21 @@ class Spending:
                 self._count(owner, -1, -dollars)
                 raise SpentError(self.refusal(owner, 1, dollars) or TAKEN)
 
-    def correct(self, owner: str, dollars: float) -> None:
-        """Count so many dollars more than were expected, or less where they are negative."""
+    def correct(self, owner: str, dollars: float, began: float) -> None:
+        """Count so many dollars more than were expected, or less where they are negative.
+
+        What was counted at `began` (time.time) is not given back to a window that began later.
+        """
         with self._lock, suppress(SpentError), _counter_there():
-            self._count(owner, 0, dollars)
+            self._count(owner, 0, dollars, began)
 
     def refusal(self, owner: str, pictures: int, dollars: float) -> str:
         """Return why so much may not be asked for now, as a sentence; '' where it may."""
         wanted = {"pictures": pictures, "dollars": dollars}
         short = [one for one in self.left(owner) if one.many < wanted[one.limit.unit]]
+        never = [one.limit for one in short if one.limit.most < wanted[one.limit.unit]]
+        if never:
+            return _too_much_in_words(min(never, key=lambda limit: limit.most))
         # The one that takes longest: before it, nothing of this can be had.
         worst = max(short, key=lambda one: one.seconds, default=None)
         return _refusal_in_words(worst) if worst else ""
@@ -90,7 +98,7 @@ class Spending:
         except SpentError:
             return []
 
-    def _count(self, owner: str, pictures: int, dollars: float) -> bool:
+    def _count(self, owner: str, pictures: int, dollars: float, began: float = math.inf) -> bool:
         """Count so much, and return whether it is more than a limit allows."""
         beyond = False
         counts = {"pictures": pictures, "dollars": dollars}
@@ -98,14 +106,12 @@ class Spending:
             # Away from zero, so that what is given back is what was counted.
             exact = counts[limit.unit] * SCALE[limit.unit]
             amount = int(math.copysign(math.ceil(abs(exact)), exact))
+            if amount < 0 and _window_began(limit, owner) > began + ROUNDING:
+                continue
             if amount:
                 item = _item(limit)
                 key, storage = item.key_for(_whose(limit, owner)), _limiter().storage
-                total = storage.incr(key, item.get_expiry(), amount)
-                beyond |= total > item.amount
-                if total < 0:
-                    # What is given back was counted in a window that is over.
-                    storage.incr(key, item.get_expiry(), -total)
+                beyond |= storage.incr(key, item.get_expiry(), amount) > item.amount
         return beyond
 
 
@@ -134,6 +140,20 @@ def _left(limit: Limit, owner: str) -> Left:
     stats = _limiter().get_window_stats(_item(limit), _whose(limit, owner))
     seconds = max(0.0, stats.reset_time - time.time())
     return Left(limit, stats.remaining / SCALE[limit.unit], seconds)
+
+
+def _window_began(limit: Limit, owner: str) -> float:
+    """Return when the window of a limit began (time.time); infinity where none has."""
+    item = _item(limit)
+    ends = _limiter().get_window_stats(item, _whose(limit, owner)).reset_time
+    return ends - item.get_expiry() if ends > time.time() else math.inf
+
+
+def _too_much_in_words(limit: Limit) -> str:
+    whose = "All together may" if limit.for_all else "You may"
+    less = "fewer" if limit.unit == "pictures" else "fewer or cheaper ones"
+    span = "an hour" if limit.span == "hour" else "a day"
+    return f"{whose} ask for {_amount(limit.unit, limit.most)} {span}. Ask for {less}."
 
 
 def _refusal_in_words(left: Left) -> str:

@@ -251,6 +251,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         await to_thread(spending.begin, request.payer, expected)
     except SpentError as exc:
         raise FailedError(Problem("spent", str(exc))) from None
+    counted_at = time.time()
     mark, files = await to_thread(_files, request, sources) if sources else (None, {})
     answer, refused = await _ask_for_what_is_taken(request, files, on_partial)
     seconds = time.monotonic() - began
@@ -265,7 +266,8 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
     if cost.dollars:
-        await to_thread(spending.correct, request.payer, cost.dollars - expected)
+        more = cost.dollars - expected
+        await to_thread(spending.correct, request.payer, more, counted_at)
     return Picture(
         name,
         made.extension,

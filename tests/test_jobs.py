@@ -84,6 +84,15 @@ def wait_for(job: Job, phase: Phase) -> None:
     assert job.news.phase is phase
 
 
+def test_a_server_whose_clock_is_ahead_shows_no_progress_below_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "expect", lambda kind: 20.0)
+    job = Job("a")
+    job.tell(News(Phase.WORKING, time.monotonic() + 1))
+    assert job.progress == 0
+
+
 def test_all_who_join_wait_for_the_same_call(jobs: Jobs) -> None:
     gate = threading.Event()
     engine = Engine(RESULT, gate=gate)

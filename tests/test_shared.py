@@ -117,6 +117,24 @@ def freeze(server: SharedJobs) -> Callable[[], None]:
     return awake.set
 
 
+def test_an_end_without_a_beginning_is_found_by_all_servers(
+    servers: Callable[..., SharedJobs],
+) -> None:
+    # As a click while the store went away leaves it: all that is known is that it was withdrawn.
+    one, two = servers(), servers()
+    assert outcome(one.cancel("b")) == NOT_BEGUN
+    for _ in range(2):
+        job = two.find("b")
+        assert job
+        assert outcome(job) == NOT_BEGUN
+
+
+def test_docket_asks_whether_a_connection_is_still_one(shared_store: Valkey) -> None:
+    # What a network loses without a word cannot be made here; what helps against it can be seen.
+    pool = redis.asyncio.ConnectionPool.from_url(connection.docket_address())
+    assert pool.connection_kwargs["health_check_interval"] == 10
+
+
 def test_a_click_on_any_server_is_one_call_and_everybody_sees_it(
     servers: Callable[..., SharedJobs], calls: Calls
 ) -> None:

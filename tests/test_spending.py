@@ -1,11 +1,17 @@
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.valkey import Valkey
 from utils import spending as room
 from utils.settings import get_settings
+from utils.shared.blobs import SharedBlobs
 from utils.spending import Spending, SpentError, left_in_words
 
 
@@ -157,6 +163,31 @@ def test_what_no_limit_will_ever_allow_is_not_put_off(
 ) -> None:
     set_to(monkeypatch, **limits)
     assert Spending().refusal("anna", pictures, dollars) == sentence
+
+
+def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(
+    shared_store: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = (Path(__file__).parent.parent / "deploy/compose.yaml").read_text()
+    policy, samples = re.findall(r"--maxmemory-(?:policy|samples) (\S+)", compose)
+    deployed = {"maxmemory-policy": policy, "maxmemory-samples": samples, "maxmemory": "30mb"}
+    store: Any = shared_store.client()
+    before = {name: store.config_get(name)[name] for name in deployed}
+    set_to(monkeypatch, all_pictures_hour=1000, all_pictures_day=1000)
+    spending, blobs = Spending(), SharedBlobs()
+    try:
+        for name, value in deployed.items():
+            store.config_set(name, value)
+        for number in range(100):
+            spending.begin("anna", 0)
+            name = f"review:blob:{blobs.put(f'owner {number}', os.urandom(500_000))}"
+            # That nobody has looked at it for a while: the store counts in seconds.
+            store.restore(name, store.pttl(name), store.dump(name), replace=True, idletime=60)
+        assert store.info("stats")["evicted_keys"] > 20
+        assert [one.many for one in spending.left("anna")] == [900, 900]
+    finally:
+        for name, value in before.items():
+            store.config_set(name, value)
 
 
 def test_a_limit_holds_for_clicks_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -18,7 +20,7 @@ from tests.images_server import Gate, ImagesServer, error, picture, plain
 from tests.studio import button, facts, generate, open_app, prompt_box
 from utils import telemetry
 from utils.headers import SafeHeaders
-from utils.jobs.table import Jobs
+from utils.jobs.table import Jobs, Phase
 from utils.settings import get_settings
 from utils.telemetry import EndedCall, JsonFormatter, OpenPages, note_call, serve_health
 
@@ -127,6 +129,22 @@ def test_whoever_knows_the_token_gets_the_metrics(client: TestClient, token: str
     ):
         assert line in answer.text.splitlines()
     assert "cookie-token" not in answer.text
+
+
+def test_a_store_that_does_not_answer_stops_no_page_for_the_metrics(
+    client: TestClient, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops: list[bool] = []
+
+    def count(phase: Phase) -> int:
+        with suppress(RuntimeError):
+            loops.append(bool(asyncio.get_running_loop()))
+        return 7
+
+    monkeypatch.setattr(telemetry, "jobs", SimpleNamespace(count=count))
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert "review_calls_in_line 7.0" in answer.text.splitlines()
+    assert loops == []
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])

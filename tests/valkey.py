@@ -47,7 +47,8 @@ class Valkey:
             "appendfsync": "always",
             "dir": self.folder,
             "maxmemory": "512mb",
-            "maxmemory-policy": "volatile-ttl",
+            "maxmemory-policy": "volatile-lru",
+            "maxmemory-samples": "64",
         }
         command = [find_server(), *(str(one) for k, v in options.items() for one in (f"--{k}", v))]
         with (self.folder / "valkey.log").open("ab") as out:

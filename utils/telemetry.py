@@ -3,6 +3,7 @@
 Never a key, a prompt, a picture, a cookie or a name is in any of them.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -180,7 +181,9 @@ async def serve_metrics(request: Request) -> Response:
         return PlainTextResponse("Not Found", 404)
     from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-    return Response(generate_latest(_metrics().registry), media_type=CONTENT_TYPE_LATEST)
+    # In a thread: what is counted may be in a store that is away, and all pages share this loop.
+    text = await asyncio.to_thread(generate_latest, _metrics().registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 async def serve_health(_: Request) -> Response:

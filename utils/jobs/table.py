@@ -108,7 +108,8 @@ class Job:
         """How much of the try under way is over, 0 to below 1; None if that cannot be known."""
         if self.expected is None or self.news.phase is not Phase.WORKING:
             return None
-        return pace.share_done(time.monotonic() - self.news.since, self.expected)
+        # Another server's clock may be ahead of this one's.
+        return pace.share_done(max(0.0, time.monotonic() - self.news.since), self.expected)
 
     def tell_partial(self, partial: object) -> None:
         """Take in a partial result."""

@@ -23,6 +23,8 @@ CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 3.0
 CONNECTIONS = 32
 # docket has one for each place, and fails without waiting where there is none.
 DOCKET_CONNECTIONS = 1_000
+# In seconds: as long as nothing has come by a connection before it is asked whether it is there.
+HEALTH_SECONDS = 10
 # In seconds, for which a store that is away is not asked again.
 PAUSE = 1.0
 
@@ -99,10 +101,15 @@ def docket_address() -> str:
     """Return the store's address for docket, which makes its connections by that alone.
 
     redis takes connections that the store has closed for usable ones, and docket tells it nothing
-    of trying again: what is handed out by such a one is lost for a lease.
+    of trying again: what is handed out by such a one is lost for a lease. And one that a network
+    has lost without a word is only found by asking: docket would read it for ever, and stop the
+    loop.
     """
     address = store_address()
-    options = f"retry_on_timeout=true&max_connections={DOCKET_CONNECTIONS}"
+    options = (
+        f"retry_on_timeout=true&max_connections={DOCKET_CONNECTIONS}"
+        f"&health_check_interval={HEALTH_SECONDS}"
+    )
     return f"{address}{'&' if '?' in address else '?'}{options}"
 
 
@@ -117,7 +124,7 @@ def _options(retry: object) -> dict[str, Any]:
         "socket_timeout": ANSWER_SECONDS,
         "retry": retry,
         "retry_on_error": [redis.exceptions.ConnectionError],
-        "health_check_interval": 10,
+        "health_check_interval": HEALTH_SECONDS,
         "max_connections": CONNECTIONS,
         "timeout": ANSWER_SECONDS,
     }

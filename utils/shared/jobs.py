@@ -151,12 +151,15 @@ class SharedJobs:
             fields = None
         if fields == {}:
             return None
-        with self._lock:
-            found = self._mirrors[job_id] = Job(job_id)
+        found = Job(job_id)
         if fields:
-            found.started = time.monotonic() - (time.time() - float(fields[b"asked"]))
-            found.lane = Lane(fields[b"lane"].decode(), 0)
+            # What ended while the store knew nothing of it has its end there, and no beginning.
+            asked = float(fields.get(b"asked", time.time()))
+            found.started = time.monotonic() - (time.time() - asked)
+            found.lane = Lane(fields.get(b"lane", b"").decode(), 0)
             found.tell(_news(fields))
+        with self._lock:
+            self._mirrors[job_id] = found
         if found.news.phase is not Phase.ENDED:
             self.submit(self._follow(found))
         return found
@@ -431,13 +434,12 @@ class SharedJobs:
         self, keys: Sequence[str], job_id: str, outcome: object, lost: int, seconds: float = 0.0
     ) -> None:
         kind = outcome.kind if isinstance(outcome, Problem) else "result"
-        told = [job_id, time.time(), codec.write(outcome), kind, lost, scripts.KEEP_SECONDS]
+        keep = scripts.KEEP_SECONDS
+        told = [job_id, time.time(), codec.write(outcome), kind, lost, keep, seconds]
 
         async def end() -> None:
             # The result first: who hears of the end looks for it.
             await asyncio.to_thread(cast("SharedBlobs", blobs).send)
-            if kind == "result":
-                await self._store.hset(keys[0], "seconds", seconds)
             await self._script(scripts.END, keys, told)
 
         await self._until_back(end)

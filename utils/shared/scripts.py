@@ -97,7 +97,7 @@ return 1
 )
 
 # ARGV: id, now, outcome, what it is: "result" or the kind of a Problem, how many more were lost,
-# seconds to keep.
+# seconds to keep, seconds that it took.
 # The first outcome counts, but a result takes the place of "interrupted".
 END = (
     _LIBRARY
@@ -106,6 +106,7 @@ local before = get('ended_by')
 if before and not (before == 'interrupted' and ARGV[4] == 'result') then return 0 end
 if before then redis.call('HINCRBY', job, 'lost', -1) end
 finish(ARGV[1], ARGV[2], ARGV[3], ARGV[4], number('lost') + tonumber(ARGV[5]))
+if ARGV[4] == 'result' then redis.call('HSET', job, 'seconds', ARGV[7]) end
 redis.call("EXPIRE", job, ARGV[6])
 return 1
 """

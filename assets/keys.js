@@ -11,6 +11,24 @@ const LOADING = 5000;
 let typed = "";
 let last = 0;
 
+// What may go on while a key is held down; anything else would decide again and again.
+const REPEATED = /^(Arrow|Page|Home|End|Tab|\+|-)/;
+const BOXES = "input, textarea, [contenteditable]";
+
+// Before anything else hears of it.
+addEventListener("keydown", (event) => {
+  const { key, repeat, target } = event;
+  if (repeat && !REPEATED.test(key) && !target.closest?.(BOXES)) {
+    event.stopImmediatePropagation();
+  } else if (key === "Escape" && target.matches?.(`:is(${BOXES}):not([role=combobox])`)) {
+    // Out of a box it leads first, and only then to what Esc does on the page.
+    if (document.querySelector(".st-key-wait")) {
+      event.stopImmediatePropagation();
+      target.blur();
+    }
+  }
+}, true);
+
 function attempts() {
   return [...document.querySelectorAll(".st-key-strip [role=radio]")];
 }
@@ -44,6 +62,32 @@ async function focusPrompt() {
   while (performance.now() < LOADING && document.activeElement === document.body) {
     document.querySelector("[class*=st-key-prompt-] textarea:enabled")?.focus();
     await new Promise(requestAnimationFrame);
+  }
+}
+
+// A number that was clicked would take the arrows to a ring of its own, and not to the next picture.
+document.addEventListener("click", ({ target, detail }) => {
+  const one = target.closest(".st-key-strip [role=radio]");
+  if (detail && one) {
+    // After Streamlit's own code, which gives it the focus and lets nobody hear of the click.
+    setTimeout(() => one.blur());
+  }
+}, true);
+
+// Where a page is longer than the window: what is waited for is seen, and then what has come.
+let wait = null;
+new MutationObserver(() => {
+  const before = wait;
+  wait = document.querySelector(".st-key-wait");
+  if (!before !== !wait) {
+    bringIntoSight(wait ?? document.querySelector("[class*=st-key-canvas]"));
+  }
+}).observe(document.body, { childList: true, subtree: true });
+
+function bringIntoSight(place) {
+  const { top, bottom } = place?.getBoundingClientRect() ?? {};
+  if (bottom < 0 || top > innerHeight) {
+    place.scrollIntoView({ block: "nearest" });
   }
 }
 

@@ -67,6 +67,9 @@ function begin(data, controls, send) {
   // What is drawn is no swipe to another attempt.
   svg.addEventListener("touchstart", (event) => event.stopPropagation());
   svg.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) {
+      return;
+    }
     if (/^[1-9]$/.test(event.key)) {
       event.stopPropagation();
       toggle(Number(event.key));

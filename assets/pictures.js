@@ -4,6 +4,11 @@
 // Milliseconds in which the page gets all that a person decides by, before it gets an original.
 const REST = 300;
 
+// Milliseconds before a picture that has not come is asked for again.
+const PAUSES = [1000, 3000, 9000];
+const tries = new WeakMap();
+const OWN = "img[data-attempt]";
+
 const corner = document.getElementById("corner").content;
 
 new MutationObserver((changes) => {
@@ -64,4 +69,20 @@ async function bring(figure) {
   }
   image.onload = image.onerror = null;
   image.src = original.src;
+}
+
+// A line that was away for a moment must not leave a decision without its picture.
+document.addEventListener("error", ({ target }) => {
+  const tried = tries.get(target) ?? 0;
+  if (target.matches?.(OWN) && tried < PAUSES.length) {
+    tries.set(target, tried + 1);
+    setTimeout(askAgain, PAUSES[tried], target);
+  }
+}, true);
+addEventListener("online", () => document.querySelectorAll(OWN).forEach(askAgain));
+
+function askAgain(image) {
+  if (image.isConnected && image.complete && !image.naturalWidth) {
+    image.src = image.src;
+  }
 }

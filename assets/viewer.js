@@ -48,7 +48,7 @@ document.addEventListener("click", ({ target }) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const count = { z: 1, c: 2, v: 4 }[event.key?.toLowerCase()];
+  const count = { z: 1, c: 2, v: 4 }[letterOf(event)];
   const elsewhere = "input, textarea, [contenteditable], [role=listbox]";
   if (count && !isModified(event) && !event.target.closest(elsewhere)) {
     open(count);
@@ -57,8 +57,10 @@ document.addEventListener("keydown", (event) => {
 
 // Without this a finger could choose among attempts in the strip alone.
 let start;
-document.addEventListener("touchstart", ({ target, touches: [{ clientX, clientY }] }) => {
-  start = target.closest("figure.picture") && [clientX, clientY];
+document.addEventListener("touchstart", ({ target, touches }) => {
+  // Two fingers make it larger, and one moves what has been made so.
+  const alone = touches.length === 1 && visualViewport.scale < 1.05;
+  start = alone && target.closest("figure.picture") && [touches[0].clientX, touches[0].clientY];
 });
 document.addEventListener("touchend", ({ changedTouches: [{ clientX, clientY }] }) => {
   const [across, down] = start ? [clientX - start[0], clientY - start[1]] : [0, 0];
@@ -67,7 +69,7 @@ document.addEventListener("touchend", ({ changedTouches: [{ clientX, clientY }] 
   }
 });
 
-dialog.addEventListener("click", ({ target }) => {
+dialog.addEventListener("click", ({ target, detail }) => {
   const button = target.closest("button");
   if (button?.dataset.key) {
     ACTIONS[button.dataset.key]();
@@ -75,7 +77,7 @@ dialog.addEventListener("click", ({ target }) => {
     approve(button.closest("section").dataset.id);
   }
   // Some browsers give a clicked button no focus: a key must not reach the page behind.
-  if (dialog.open) {
+  if (dialog.open && detail) {
     panes.focus();
   }
 });
@@ -83,7 +85,7 @@ dialog.addEventListener("click", ({ target }) => {
 dialog.addEventListener("keydown", (event) => {
   // The keys of the page's buttons are none while it is covered.
   event.stopPropagation();
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = letterOf(event);
   if (isModified(event)) {
     return;
   }
@@ -206,6 +208,7 @@ function set(changes) {
   }
   for (const pane of now) {
     pane.classList.toggle("chosen", pane.dataset.id === view.chosen);
+    pane.ariaCurrent = String(pane.dataset.id === view.chosen);
   }
   panes.dataset.count = view.flipped ? 1 : now.length;
   panes.classList.toggle("flipped", view.flipped);
@@ -250,7 +253,7 @@ function build({ id, number, width, height, address, alt, maker }) {
   // Who made it matters where not all have the same maker.
   pane.querySelector("small").textContent = all().every((one) => one.maker === maker) ? "" : maker;
   pane.querySelector("button").ariaLabel = `Approve picture ${number}`;
-  pane.querySelector("button").hidden = !document.querySelector("[class*=st-key-Approve-]");
+  pane.querySelector("button").hidden = !document.querySelector("[class*=st-key-Approve-] button:enabled");
   bring(pane, address);
   return pane;
 }
@@ -407,6 +410,14 @@ function paneAt({ clientX, clientY }) {
   return document.elementsFromPoint(clientX, clientY).find((one) => one.matches("main > section"));
 }
 
+// A key by what is written on it; where that is no Latin letter, by its place.
+function letterOf({ key = "", code }) {
+  if (key.length !== 1) {
+    return key;
+  }
+  return key > "\u007f" ? code.replace(/^(Key|Digit)/, "").toLowerCase() : key.toLowerCase();
+}
+
 function isModified({ ctrlKey, metaKey, altKey }) {
   return ctrlKey || metaKey || altKey;
 }
@@ -426,14 +437,22 @@ async function approve(id) {
   }
   view.chosen = id;
   dialog.close();
-  // The page's own button for this attempt comes once the page shows it.
-  for (const until = performance.now() + 10_000; performance.now() < until; ) {
-    const button = document.querySelector(`${approval(id)}:enabled`);
-    if (button) {
-      button.click();
-      return;
-    }
+  let wanted = true;
+  const meanwhile = new AbortController();
+  for (const something of ["pointerdown", "keydown"]) {
+    const heard = { capture: true, signal: meanwhile.signal };
+    addEventListener(something, () => { wanted = false; }, heard);
+  }
+  // The page's own button for this attempt comes once the page shows it; who does something else
+  // until then has changed their mind, and one that rests there approves nothing later.
+  let button = null;
+  for (const until = performance.now() + 10_000; !button && wanted && performance.now() < until; ) {
     await new Promise(requestAnimationFrame);
+    button = document.querySelector(approval(id));
+  }
+  meanwhile.abort();
+  if (wanted) {
+    button?.click();
   }
 }
 

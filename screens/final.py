@@ -14,7 +14,13 @@ def render(shared: Store) -> parts.WaitView | None:
     room = parts.render_room(shared)
     page.show(shared, room.canvas, attempt)
     with room.decision:
-        st.button("Back to review", shortcut="B", on_click=moves.back_to_review, args=(shared,))
+        st.button(
+            "Back to review",
+            key="back",
+            shortcut="B",
+            on_click=moves.back_to_review,
+            args=(shared,),
+        )
         # Download is where it is on the review: what is replaced one by one is never there twice.
         st.empty()
         page.render_download(attempt, primary=True)

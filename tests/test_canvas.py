@@ -18,6 +18,7 @@ from tests.studio import (
     open_app,
     picture_of,
     shown_bytes,
+    thumbnails,
     to_review,
 )
 
@@ -155,3 +156,26 @@ def test_a_picture_whose_version_for_the_screen_is_lost_is_shown_as_it_is(
     page.route(SCREEN, lambda route: route.abort())
     to_review(page, api_app)
     expect_original(page)
+
+
+def test_a_picture_that_did_not_come_is_asked_for_again(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("one", SIZE)))
+    lost: set[str] = set()
+
+    def lose_at_first(route: Route) -> None:
+        kind = route.request.url.rpartition("/")[2]
+        if kind in lost:
+            route.continue_()
+        else:
+            lost.add(kind)
+            route.abort()
+
+    page.route(SCREEN, lose_at_first)
+    page.route("**/pictures/*/thumbnail", lose_at_first)
+    page.route(ORIGINAL, lambda route: route.abort())
+    to_review(page, api_app)
+    expect(picture_of(page)).to_have_js_property("naturalWidth", 1024)
+    expect(thumbnails(page)).to_have_js_property("naturalWidth", 72)
+    assert lost == {"screen", "thumbnail"}

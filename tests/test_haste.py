@@ -21,18 +21,21 @@ from tests.images_server import (
 from tests.stores import wait_until
 from tests.studio import (
     LONG,
+    box_of,
     button,
     edit_and_generate,
     edit_box,
     expect_listening,
     expect_prompt,
     expect_screen,
+    expect_selected,
     expect_settled,
     facts,
     generate,
     open_app,
     picture_of,
     prompt_box,
+    regenerate,
     send_by_key,
     shown_bytes,
     thumbnails,
@@ -92,6 +95,61 @@ def click_twice(page: Page, first: str, then: str, wait: float) -> bool:
         [first, then, 1000 * wait],
     )
     return bool(there)
+
+
+def test_a_double_click_on_approve_takes_nothing_back(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "a fox")
+    place = box_of(button(page, "Approve"))
+    middle = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.click(*middle)
+    expect(button(page, "Back to review")).to_be_visible()
+    assert box_of(button(page, "Back to review"))["x"] < middle[0]
+    page.mouse.click(*middle)
+    expect_settled(page)
+    expect_screen(page, "3. Final Result")
+    button(page, "Back to review").click()
+    expect_screen(page, "2. Review Generated Image")
+
+
+def test_esc_in_a_box_leads_out_of_it_and_only_then_cancels(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "a fox")
+    images_server.script(hold=Gate())
+    button(page, "Regenerate").click()
+    expect(button(page, "Cancel")).to_be_visible()
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    words = page.get_by_label("Alternative text")
+    words.click()
+    words.press("Escape")
+    expect(words).not_to_be_focused()
+    expect(button(page, "Cancel")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(button(page, "Cancel")).to_be_hidden()
+    expect(page.get_by_text("Cancelled.")).to_be_visible()
+
+
+def test_a_key_that_is_held_down_decides_once(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("one")), plain(picture("two")))
+    to_review(page, api_app, "a fox")
+    regenerate(page, 2)
+    expect_settled(page)
+    # Held down: Playwright says of each further one that it is a repeat.
+    for _ in range(5):
+        page.keyboard.down("k")
+    page.keyboard.up("k")
+    expect(button(page, "Keep no more")).to_be_visible()
+    expect_settled(page)
+    expect(button(page, "Keep no more")).to_be_visible()
+    for number in (1, 2):
+        page.keyboard.down("ArrowLeft")
+        expect_selected(page, number)
+        expect_settled(page)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

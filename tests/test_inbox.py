@@ -12,6 +12,7 @@ from tests.studio import (
     generate,
     open_app,
     thumbnails,
+    to_review,
 )
 from utils.images.pictures import decode
 
@@ -67,14 +68,53 @@ def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
     ]
 
 
-def test_words_are_pasted_as_ever_and_what_is_no_picture_is_left_alone(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
+@pytest.mark.parametrize("kind", ["paste", "drop"])
+def test_what_cannot_be_used_is_said_and_leaves_the_page_as_it_is(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, kind: str
 ) -> None:
     open_app(page, api_app)
     expect_settled(page)
-    prompt = "[class*=st-key-prompt-] textarea"
-    assert not page.evaluate(GIVE, ["paste", "words.txt", picture("chair"), prompt])
+    assert page.evaluate(GIVE, [kind, "words.txt", picture("chair"), "body"])
+    expect(page.get_by_role("alert")).to_have_text(
+        "Only PNG, JPEG and WebP pictures can be used here."
+    )
     expect(page.locator(".st-key-along")).to_have_count(0)
+
+
+def test_words_that_carry_a_picture_of_themselves_are_pasted_as_words(
+    page: Page, api_app: RunningApp
+) -> None:
+    open_app(page, api_app)
+    expect_settled(page)
+    taken = page.evaluate(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File(["x"], "image.png", { type: "image/png" }));
+            transfer.setData("text/plain", "a fox");
+            const paste = { bubbles: true, cancelable: true, clipboardData: transfer };
+            const at = (one) => !one.dispatchEvent(new ClipboardEvent("paste", paste));
+            const box = document.querySelector("[class*=st-key-prompt-] textarea");
+            return [at(box), at(document.body)];
+        }"""
+    )
+    assert taken == [False, True]
+
+
+def test_a_file_that_is_dropped_where_none_is_taken_leaves_the_page_there(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    stays = page.evaluate(
+        """() => ["dragover", "drop"].map((kind) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File(["x"], "chair.png", { type: "image/png" }));
+            const all = { bubbles: true, cancelable: true, dataTransfer: transfer };
+            return !document.body.dispatchEvent(new DragEvent(kind, all));
+        })"""
+    )
+    assert stays == [True, True]
 
 
 def test_while_a_picture_is_made_none_is_taken(

@@ -21,6 +21,7 @@ from tests.studio import (
     box_of,
     button,
     choose,
+    edit_and_generate,
     edit_box,
     expect_focus,
     expect_listening,
@@ -483,3 +484,49 @@ def test_on_a_phone_the_order_is_picture_decision_strip(
     assert bottom(button(page, "Approve")) <= box_of(page.locator(".st-key-strip"))["y"]
     width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
     assert width <= 390
+
+
+def test_after_a_click_on_a_number_the_arrows_go_on_from_there(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(*(plain(picture(one)) for one in ("one", "two", "three")))
+    to_review(page, api_app)
+    regenerate(page, 2)
+    regenerate(page, 3)
+    expect_settled(page)
+    page.locator(".st-key-strip").get_by_role("radio", name="1").click()
+    expect_selected(page, 1)
+    expect_settled(page)
+    page.keyboard.press("ArrowRight")
+    expect_selected(page, 2)
+
+
+def test_on_a_phone_what_is_waited_for_is_in_sight_and_then_what_has_come(
+    phone: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(phone, api_app)
+    gate = Gate()
+    images_server.script([gate, *plain(picture("two"))])
+    make = button(phone, "Generate Image")
+    # As far down as it goes on a phone that shows less.
+    phone.set_viewport_size({"width": 390, "height": 400})
+    make.scroll_into_view_if_needed()
+    expect(button(phone, "Approve")).not_to_be_in_viewport()
+    make.tap()
+    expect(button(phone, "Cancel")).to_be_in_viewport()
+    phone.evaluate("document.querySelector('.stMain').scrollTo(0, 1e6)")
+    gate.set()
+    expect_selected(phone, 2)
+    expect(picture_of(phone)).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("words", ["x" * 4000, "a fox and an owl " * 200])
+def test_a_long_difference_pushes_nothing_off_the_page(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, words: str
+) -> None:
+    to_review(page, api_app)
+    edit_and_generate(page, words, 2)
+    expect_settled(page)
+    assert box_of(page.locator(".difference"))["height"] <= 7 * 16 + 1
+    main = page.locator("[data-testid=stMain]")
+    assert main.evaluate("(one) => one.scrollWidth <= one.clientWidth")

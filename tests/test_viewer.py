@@ -327,6 +327,67 @@ def test_the_result_is_looked_at_without_a_way_to_approve_it_again(
     expect_screen(page, "3. Final Result")
 
 
+def test_an_approval_that_the_page_does_not_offer_is_none_later_either(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    rest = """(rests) => {
+        document.querySelector("[class*=st-key-Approve-] button").disabled = rests;
+    }"""
+    page.evaluate(rest, True)
+    page.keyboard.press("z")
+    expect(panes(page)).to_have_count(1)
+    expect(viewer(page).get_by_role("button", name="Approve")).to_have_count(0)
+    page.keyboard.press("a")
+    expect(viewer(page)).to_be_visible()
+    page.keyboard.press("Escape")
+    page.evaluate(rest, False)
+    # It rests by the time that the viewer has closed.
+    page.keyboard.press("z")
+    page.evaluate(rest, True)
+    page.keyboard.press("a")
+    expect(viewer(page)).to_be_hidden()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.evaluate(rest, False)
+    expect_settled(page)
+    expect_screen(page, "2. Review Generated Image")
+
+
+def test_the_keys_are_where_they_are_on_a_layout_without_latin_letters(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    press = """([key, code]) => (document.querySelector("dialog[open]") ?? document.body)
+        .dispatchEvent(new KeyboardEvent("keydown", { key, code, bubbles: true }))"""
+    page.evaluate(press, ["\u0441", "KeyC"])
+    expect(panes(page)).to_have_count(2)
+    page.evaluate(press, ["\u0444", "KeyA"])
+    expect_screen(page, "3. Final Result")
+
+
+def test_two_fingers_make_it_larger_and_choose_nothing(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    picture_of(page).evaluate(
+        """(target) => {
+            const touches = [0, 1].map((identifier) => new Touch({
+                identifier, target, clientX: 100 + 200 * identifier, clientY: 200,
+            }));
+            const send = (type, touches, changedTouches) => target.dispatchEvent(
+                new TouchEvent(type, { bubbles: true, touches, changedTouches }));
+            const moved = new Touch({ identifier: 0, target, clientX: 300, clientY: 200 });
+            send("touchstart", touches, touches);
+            send("touchend", [], [moved]);
+        }"""
+    )
+    expect_settled(page)
+    expect_selected(page, 2)
+    picture_of(page).evaluate(SWIPE, [120])
+    expect_selected(page, 1)
+
+
 def test_a_finger_swipes_through_the_attempts(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -56,6 +56,9 @@ VIEWER = f"""
 <button type="button" data-look="2">Compare</button>
 </nav>
 </template>
+<template id="unusable">
+<p class="unusable" role="alert">Only PNG, JPEG and WebP pictures can be used here.</p>
+</template>
 <template id="viewer">
 <dialog aria-label="Look closer">
 <header>

@@ -49,7 +49,7 @@ screenshots: $(VENV)/test.ready  ## Make the pictures of the documents from the 
 audit: $(VENV)/test.ready  ## Look for known holes in what is installed, and for secrets in what is committed
 	$(BIN)/pip install --quiet "detect-secrets>=1.5,<2" "pip-audit>=2.10,<3"
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --disable-plugin KeywordDetector
-	$(BIN)/pip-audit --requirement requirements.txt
+	$(BIN)/pip-audit --requirement requirements-shared.txt
 
 $(VENV)/run.ready: requirements.txt
 	@"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "This needs Python 3.11 or newer: \

@@ -26,23 +26,11 @@ from utils.jobs.table import jobs
 from utils.review.blobs import blobs
 from utils.review.memory import browser_memory
 from utils.review.reviews import reviews
-from utils.settings import get_settings
+from utils.settings import Settings, get_settings
 from utils.shared import codec, connection
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = (
-    "OPENAI_API_KEY",
-    "OPENAI_BASE_URL",
-    "OPENAI_IMAGE_MODEL",
-    "IMAGE_STREAM",
-    "IMAGE_CONCURRENCY",
-    "IMAGE_TIMEOUT",
-    "PICTURE_MEMORY",
-    "STORE_URL",
-    "AGENT_PICTURES",
-    "REVIEW_WEBHOOK",
-    "STREAMLIT_SERVER_COOKIE_SECRET",
-)
+SETTINGS = (*map(str.upper, Settings.model_fields), "STREAMLIT_SERVER_COOKIE_SECRET")
 
 # Notes what was on the page twice in any frame, of all that a person takes for one thing.
 NOTE_DOUBLES = """

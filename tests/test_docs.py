@@ -59,12 +59,37 @@ def test_nothing_imports_upwards_and_the_pattern_knows_no_pictures() -> None:
     for place, room in enumerate(ROOMS):
         files = [*ROOT.glob(f"utils/{room}/*.py"), *ROOT.glob(f"utils/{room}.py")]
         text = "".join(file.read_text() for file in files)
-        used = set(re.findall(r"^ *(?:from|import) utils\.(\w+)", text, re.MULTILINE))
-        used |= set(re.findall(r"^ *from utils import (\w+)", text, re.MULTILINE))
+        used = {name.split(".")[1] for file in files for name in imported_of_utils(file)}
         assert used <= {*ROOMS[: place + 1], *["demo"] * (room == "images")}, room
         assert not re.findall(r"^ *(?:from|import) (?:nodes|flow|screens|app)", text, re.MULTILINE)
         if room in ("jobs", "review"):
             assert "streamlit" not in re.sub(r'"""[\s\S]*?"""|#.*', "", text)
+
+
+def test_the_pattern_enters_the_room_of_pictures_by_one_door() -> None:
+    pattern = [ROOT / "app.py", ROOT / "flow.py", ROOT / "nodes.py", *ROOT.glob("screens/*.py")]
+    used = {name for file in pattern for name in imported_of_utils(file)}
+    doors = {"utils.images", "utils.images.page"}
+    assert {name for name in used if name.startswith("utils.images")} == doors
+    assert not [name for name in used if re.match(r"utils\.(marks|demo)", name)]
+
+
+def imported_of_utils(file: Path) -> set[str]:
+    """Return the modules of utils that a file imports, by their whole names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in names if importable(name)}
+            found |= modules or {str(node.module)}
+    return {name for name in found if name.startswith("utils.")}
+
+
+def importable(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").exists()
 
 
 def test_what_is_to_be_read_first_takes_half_an_hour() -> None:
@@ -136,7 +161,17 @@ def test_every_table_of_the_documents_is_whole() -> None:
 def test_the_design_names_the_libraries() -> None:
     table = (ROOT / "docs/design.md").read_text().split("## Libraries")[1].split("Rejected")[0]
     required = (ROOT / "requirements.txt").read_text()
-    assert set(re.findall(r"[a-z][a-z0-9-]+(?=>=)", required)) <= set(re.findall(r"[\w-]+", table))
+    required += (ROOT / "requirements-shared.txt").read_text()
+    named = re.findall(r"^\| ([\w, \[\]-]+) \|", table, re.MULTILINE)
+    listed = {one for row in named for one in row.split(", ")} - {"library", "---"}
+    assert set(re.findall(r"^([a-z][\w\[\]-]+)(?=>=)", required, re.MULTILINE)) == listed
+
+
+def test_compose_hands_on_every_setting() -> None:
+    compose = (ROOT / "deploy/compose.yaml").read_text()
+    handed_on = set(re.findall(r"^ {4}([A-Z_]+): ", compose, re.MULTILINE))
+    left_out = {name for name in map(str.upper, Settings.model_fields) if name not in handed_on}
+    assert left_out == {"SHOW_STATE"}
 
 
 def test_the_themes_are_those_that_are_tested() -> None:

@@ -318,7 +318,7 @@ def test_the_table_knows_what_runs_and_what_has_ended(jobs: Jobs) -> None:
 
 
 def test_what_no_page_has_fetched_is_kept_before_what_was_delivered(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(table, "KEEP_DELIVERED", 3)
     jobs = Jobs()

@@ -1,14 +1,16 @@
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from tests.stores import ask, make, new_store, receive
-from utils.jobs.outcomes import CANCELLED
+from utils.jobs.outcomes import CANCELLED, INTERRUPTED
 from utils.review import boxes, choosing, memory, moves
 from utils.review.blobs import blobs
 from utils.review.memory import BrowserMemory
 from utils.review.store import Store, clear_error
 from utils.settings import get_settings
+from utils.shared.blobs import SharedBlobs
 from utils.shared.memory import SharedMemory
 
 
@@ -49,6 +51,44 @@ def test_two_tabs_take_nothing_from_each_other(browsers: BrowserMemory) -> None:
     make_in(browsers, one, "one")
     make_in(browsers, two, "two")
     assert prompts(open_tab(browsers)) == {"one", "two"}
+
+
+@pytest.mark.usefixtures("shared_store")
+def test_what_a_tab_gets_while_another_is_remembered_elsewhere_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browsers, elsewhere = SharedMemory(), SharedMemory()
+    one = open_tab(cast("BrowserMemory", browsers))
+    two = open_tab(cast("BrowserMemory", elsewhere))
+    hold_by, attempts = SharedBlobs.hold_by, []
+
+    def hold_late(room: SharedBlobs, *args: Any, **named: Any) -> Any:
+        monkeypatch.setattr(SharedBlobs, "hold_by", hold_by)
+        attempts.append(make(two, "two", "bytes of two"))
+        elsewhere.remember(two)
+        return hold_by(room, *args, **named)
+
+    monkeypatch.setattr(SharedBlobs, "hold_by", hold_late)
+    one["task_input"] = "typed"
+    browsers.remember(one)
+    assert blobs.missing([attempts[0].result.name]) == set()
+    assert prompts(open_tab(cast("BrowserMemory", browsers))) == {"two"}
+
+
+def test_what_may_still_come_keeps_what_it_is_made_from(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    source = blobs.put(tab["owner"], b"bytes of a source")
+    pending = ask(tab)
+    pending = replace(pending, wish=replace(pending.wish, sources=(source,)))
+    moves.fail(tab, pending, INTERRUPTED)
+    moves.clear_settled(tab, [*moves.asked(tab)])
+    browsers.remember(tab)
+    clear_error(tab)
+    browsers.remember(tab)
+    assert blobs.missing([source]) == set()
+    tab["late"] = ()
+    browsers.remember(tab)
+    assert blobs.missing([source]) == {source}
 
 
 def test_three_tabs_with_two_rounds_each_leave_six(browsers: BrowserMemory) -> None:

@@ -296,6 +296,8 @@ def test_who_stops_hands_on_what_waits_and_waits_for_what_runs(
     stopping = threading.Thread(target=stops.stop)
     stopping.start()
     wait_until(lambda: stops._workers[0].cancelling())
+    # The page hears of what has begun a little later.
+    wait_until(lambda: sum(job.news.tries for job in jobs) == LANE.places)
     calls.gate.set()
     ended = [job for job in jobs if job.news.tries]
     assert [outcome(job) for job in ended] == [RESULT] * 2

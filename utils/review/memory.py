@@ -16,7 +16,7 @@ from utils.backends import stand_in
 from utils.review.blobs import blobs
 from utils.review.choosing import MAX_ATTEMPTS
 from utils.review.moves import snapshot
-from utils.review.records import Attempt, Pending
+from utils.review.records import Attempt, Failure, Pending
 from utils.review.store import Store
 
 KEEP_SECONDS = 24 * 3600
@@ -91,7 +91,24 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
 
 def hold(owner: str, snapshot: Snapshot) -> None:
     """Hold the blobs that a snapshot names, and let go of the others of its owner."""
-    blobs.hold(owner, _names(snapshot), waits=bool(_pending(snapshot)))
+    blobs.hold(owner, names_in(snapshot), waits=waits(snapshot))
+
+
+def waits(snapshot: Snapshot) -> bool:
+    """Return whether something is still to come that a snapshot does not name yet."""
+    return bool(_pending(snapshot))
+
+
+def names_in(one: Snapshot) -> set[str]:
+    """Return the names of all blobs that a snapshot needs."""
+    names = {attempt.result.name for attempt in _kept(one)}
+    wishes = [attempt.wish for attempt in _kept(one)]
+    wishes += [pending.wish for pending in (*_pending(one), *_pending(one, "late"))]
+    failures = cast("tuple[Failure, ...]", one.get("failures", ()))
+    wishes += [failure.pending.wish for failure in failures]
+    names |= {name for wish in wishes for name in wish.sources}
+    references = cast("tuple[tuple[str, str], ...]", one.get("references", ()))
+    return names | {name for name, _ in references}
 
 
 def _unseen(
@@ -109,22 +126,12 @@ def _attempts(one: Snapshot, key: str) -> tuple[Attempt, ...]:
     return cast("tuple[Attempt, ...]", one.get(key, ()))
 
 
-def _pending(one: Snapshot) -> tuple[Pending, ...]:
-    return cast("tuple[Pending, ...]", one.get("pending", ()))
+def _pending(one: Snapshot, key: str = "pending") -> tuple[Pending, ...]:
+    return cast("tuple[Pending, ...]", one.get(key, ()))
 
 
 def _costs(one: Snapshot) -> Mapping[str, object]:
     return cast("Mapping[str, object]", one.get("costs", {}))
-
-
-def _names(one: Snapshot) -> set[str]:
-    """Return the names of all blobs that a snapshot needs."""
-    names = {attempt.result.name for attempt in _kept(one)}
-    wishes = [attempt.wish for attempt in _kept(one)]
-    wishes += [pending.wish for pending in _pending(one)]
-    wishes += [failure.pending.wish for failure in cast("Store", one)["failures"]]
-    names |= {name for wish in wishes for name in wish.sources}
-    return names | {name for name, _ in cast("Store", one)["references"]}
 
 
 browser_memory = stand_in(BrowserMemory, "utils.shared.memory:SharedMemory")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import redis
 from cachetools import TTLCache
@@ -164,7 +165,7 @@ class SharedBlobs:
                 fields = [part for pair in ({"": data} | versions).items() for part in pair]
                 told = [owner, name, time.time(), KEEP_SECONDS, self.share, *fields]
                 keys = [key("blob", name)]
-                self._drop(ask(lambda _, keys=keys, told=told: self._put(keys, told)))  # type: ignore[misc]
+                self.let_go(ask(lambda _, keys=keys, told=told: self._put(keys, told)))  # type: ignore[misc]
                 with self._lock:
                     self._unsent.pop((owner, name), None)
 
@@ -210,14 +211,26 @@ class SharedBlobs:
         So does what was never named, but not while the owner `waits` for something, or has put it
         here just now. Raises StoreAwayError.
         """
+        self.send()
+        self.let_go(ask(lambda store: self.hold_by(store, owner, names, waits=waits)))
+
+    def hold_by(self, store: Any, owner: str, names: Iterable[str], *, waits: bool) -> Any:
+        """Do so by a client of the store, or as one step of a transaction; return what goes."""
         now = time.time()
         late = 0.0 if waits else now - UNNAMED_SECONDS
-        self.send()
-        self._drop(ask(lambda _: self._hold([], [owner, now, KEEP_SECONDS, late, *names])))
+        return self._hold([], [owner, now, KEEP_SECONDS, late, *names], store)
+
+    def let_go(self, gone: Iterable[bytes]) -> None:
+        """Let go of what nobody has any more, by name; other servers do within NEAR_SECONDS."""
+        names = {name.decode() for name in gone}
+        if names:
+            with self._lock:
+                for near in [near for near in self._near if near[0] in names]:
+                    del self._near[near]
 
     def forget(self, owner: str) -> None:
         """Drop all that `owner` has. Raises StoreAwayError."""
-        self._drop(ask(lambda _: self._forget([], [owner])))
+        self.let_go(ask(lambda _: self._forget([], [owner])))
 
     @property
     def weight(self) -> int:
@@ -233,14 +246,6 @@ class SharedBlobs:
     def share(self) -> int:
         """How many bytes one owner may have."""
         return self.bound // 4
-
-    def _drop(self, gone: Iterable[bytes]) -> None:
-        """Let go of what nobody has any more; other servers do within NEAR_SECONDS."""
-        names = {name.decode() for name in gone}
-        if names:
-            with self._lock:
-                for near in [near for near in self._near if near[0] in names]:
-                    del self._near[near]
 
     def _fetch(self, name: str, version: str) -> bytes | None:
         for (_, unsent), (data, versions) in list(self._unsent.items()):

@@ -2,15 +2,17 @@
 
 import logging
 import time
-from typing import Any
+from typing import Any, cast
 
 from cachetools import TTLCache
 
-from utils.review.memory import KEEP_BROWSERS, KEEP_SECONDS, Snapshot, hold, merge
+from utils.review.blobs import blobs
+from utils.review.memory import KEEP_BROWSERS, KEEP_SECONDS, Snapshot, merge, names_in, waits
 from utils.review.moves import snapshot
 from utils.review.store import Store
 from utils.shared import codec
-from utils.shared.connection import StoreAwayError, ask, change, key
+from utils.shared.blobs import SharedBlobs
+from utils.shared.connection import StoreAwayError, ask, key
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +35,11 @@ class SharedMemory:
         if mine == base and owner in self._touched:
             return
         try:
-            merged = _merge_into(key("browser", owner), base, mine)
-            hold(owner, merged)
+            room().send()
+            gone = _merge_into(owner, base, mine)
         except StoreAwayError:
             return
+        room().let_go(gone)
         self._touched[owner] = True
         shared["remembered"] = mine
 
@@ -48,17 +51,26 @@ class SharedMemory:
             return {}
 
 
-def _merge_into(name: str, base: Snapshot, mine: Snapshot) -> Snapshot:
-    """Write what `mine` adds, however many servers do so at once; return what is there now."""
+def room() -> SharedBlobs:
+    """Return the table of blobs that servers share."""
+    return cast("SharedBlobs", blobs)
 
-    def write(transaction: Any) -> Snapshot:
+
+def _merge_into(owner: str, base: Snapshot, mine: Snapshot) -> list[bytes]:
+    """Write what `mine` adds, however many servers do so at once; return the names of the blobs
+    that go with what it lets go."""
+    name = key("browser", owner)
+
+    def write(transaction: Any) -> None:
         theirs = _read(transaction.get(name))
         merged = mine if theirs == base else merge(theirs or base, base, mine)
         transaction.multi()
         transaction.set(name, codec.write_snapshot(merged), ex=KEEP_SECONDS)
-        return merged
+        # In the same step: what another tab has got meanwhile would look like let go.
+        room().hold_by(transaction, owner, names_in(merged), waits=waits(merged))
 
-    return change(name, write)
+    *_, gone = ask(lambda store: cast("Any", store).transaction(write, name))
+    return cast("list[bytes]", gone)
 
 
 def _read(text: object) -> Snapshot:

@@ -179,15 +179,14 @@ def settle(shared: Store, ended: Ended) -> str:
 
 def take_late(shared: Store) -> bool:
     """Take in what came after all, though it had been given up as interrupted; return whether."""
-    came = False
+    before = shared["attempts"]
     for pending in shared["late"]:
         job = jobs.find(pending.id)
         if job is None:
             moves.await_no_more(shared, pending)
         elif job.news.outcome and not isinstance(job.news.outcome, Problem):
             moves.receive_late(shared, pending, cast("Result", job.news.outcome), job.news.lost)
-            came = True
-    return came
+    return shared["attempts"] != before
 
 
 def may_come_late(shared: Store) -> bool:

@@ -219,7 +219,7 @@ def test_nobody_is_asked_any_more_where_it_was_cancelled(
 def test_a_link_that_nobody_knows_is_one_sentence(page: Page, agent_app: RunningApp) -> None:
     open_app(page, agent_app)
     page.goto(f"{agent_app.address}/?review=made-up")
-    expect(page.get_by_text("This request is not known here any more.")).to_be_visible()
+    expect(page.get_by_text("This request does not wait any more.")).to_be_visible()
     expect_screen(page, "1. Generate Image")
 
 

@@ -388,16 +388,23 @@ def test_no_cookie_of_one_call_goes_with_another(images_server: ImagesServer) ->
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [plain(picture()), error(500, None), [Drop()], [STREAM, event("completed", "no picture")]],
+    "answers",
+    [
+        [plain(picture())],
+        [json_answer({"error": {"param": "quality"}}, 400), plain(picture())],
+        [error(500, None)],
+        [[Drop()]],
+        [[STREAM, event("completed", "no picture")]],
+    ],
 )
 def test_after_the_end_nothing_keeps_the_pictures_or_the_key(
-    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, answer: Answer
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, answers: list[Answer]
 ) -> None:
     set_to(monkeypatch, OPENAI_API_KEY="")
-    images_server.script(answer)
+    images_server.script(*answers)
     key = "sk-typed-and-to-be-forgotten"
-    asked = wish(sources=(data(picture("source")),), engine=images.engine(shared(api_key=key)))
+    engine = images.engine(shared(api_key=key))
+    asked = wish(sources=(data(picture("source")),), engine=engine, quality="low")
     source = blobs.get(asked.sources[0])
 
     async def end() -> int:
@@ -410,6 +417,8 @@ def test_after_the_end_nothing_keeps_the_pictures_or_the_key(
     # The test itself has it twice: by its name, and as one of its constants.
     assert asyncio.run(end()) <= 2
     assert sys.getrefcount(source) == before
+    # What is learnt of a server is known by the hash of the key alone.
+    assert key not in str(list(api._refused))
 
 
 def test_a_failure_does_not_keep_what_it_came_from(images_server: ImagesServer) -> None:

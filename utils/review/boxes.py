@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from utils.review import choosing
 from utils.review.interruptions import uninterrupted
+from utils.review.records import Pending
 from utils.review.store import Store, by_key, clear_error
 
 
@@ -56,6 +57,21 @@ def edit(shared: Store, attempt_id: str) -> None:
     text = by_key(shared).get(edit_key(attempt_id))
     if isinstance(text, str):
         shared["edits"] = {**shared["edits"], attempt_id: text}
+
+
+def carry_edit(shared: Store, pending: Pending) -> None:
+    """Let what was typed for one attempt of a prompt stand in the box of the next one too."""
+    typed = shared["edits"].get(shared["under_review"])
+    if typed is None or pending.id in shared["edits"]:
+        return
+    if choosing.find_attempt(shared, shared["under_review"]).wish.brief == pending.wish.brief:
+        shared["edits"] = {**shared["edits"], pending.id: typed}
+
+
+def forget_sent(shared: Store, brief: str) -> None:
+    """Keep in no box what was sent: it is the prompt of what has come."""
+    edits = shared["edits"]
+    shared["edits"] = {one: text for one, text in edits.items() if text != brief}
 
 
 def edited_prompt(shared: Store) -> str:

@@ -213,16 +213,14 @@ def receive(shared: Store, pending: Pending, result: Result, lost: int = 0) -> N
         number = max((attempt.number for attempt in attempts), default=0) + 1
         attempt = Attempt(pending.id, pending.click, number, pending.wish, result, now())
         shared["attempts"] = choosing.bounded(shared, (*attempts, attempt))
-    # What was typed and sent is the prompt of what came: no other box needs to keep it.
-    edits = shared["edits"]
-    shared["edits"] = {one: text for one, text in edits.items() if text != pending.wish.brief}
+    boxes.forget_sent(shared, pending.wish.brief)
     choosing.forget_gone(shared)
     _note_cost(shared, pending, replace(result.cost, lost=lost))
     if pending.id not in shared["unseen"]:
         shared["unseen"] = (*shared["unseen"], pending.id)
     others = [one.id for one in shared["attempts"] if one.click == pending.click]
     if others == [pending.id] and STAGES[shared["stage"]].yields:
-        _keep_edit(shared, pending)
+        boxes.carry_edit(shared, pending)
         choosing.select(shared, pending.id)
         shared["stage"] = "user_feedback"
 
@@ -244,10 +242,9 @@ def receive_late(shared: Store, pending: Pending, result: Result, lost: int = 0)
     """Take in what came after all: it replaces the message that it would not, if that is there."""
     receive(shared, pending, result, lost)
     left = tuple(one for one in shared["failures"] if one.pending != pending)
-    if len(left) < len(shared["failures"]):
-        if not left:
-            clear_error(shared)
-        shared["failures"] = left
+    if shared["failures"] and not left:
+        clear_error(shared)
+    shared["failures"] = left
     await_no_more(shared, pending)
 
 
@@ -433,15 +430,6 @@ def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
     if shared["agent"]:
         shared["allowance"] -= len(wishes)
     shared["decision"] = "generate"
-
-
-def _keep_edit(shared: Store, pending: Pending) -> None:
-    """Let what was typed for one attempt of a prompt stand in the box of the next one too."""
-    typed = shared["edits"].get(shared["under_review"])
-    if typed is None or pending.id in shared["edits"]:
-        return
-    if choosing.find_attempt(shared, shared["under_review"]).wish.brief == pending.wish.brief:
-        shared["edits"] = {**shared["edits"], pending.id: typed}
 
 
 ASKS: Mapping[str, ClickMove] = {

@@ -40,6 +40,10 @@ const ACTIONS = {
   Escape: () => dialog.close(),
 };
 
+// By the keyboard too a picture is moved that is larger than its room: by a share of that.
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const STEP = 1 / 8;
+
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-look]");
   if (button || target.matches("figure.picture > img")) {
@@ -91,6 +95,9 @@ dialog.addEventListener("keydown", (event) => {
   }
   if (/^\d$/.test(key)) {
     chooseByNumber(key, event.timeStamp);
+  } else if (event.shiftKey && MOVES[key]) {
+    event.preventDefault();
+    move(...MOVES[key]);
   } else if (ACTIONS[key]) {
     event.preventDefault();
     ACTIONS[key]();
@@ -366,6 +373,13 @@ function zoomTo(zoom, pointer) {
     view.x += (x - before.roomX / 2) * (1 / before.width - 1 / after.width);
     view.y += (y - before.roomY / 2) * (1 / before.height - 1 / after.height);
   }
+  place();
+}
+
+function move(across, down) {
+  const { roomX, roomY, width, height } = sizeOf(panes.querySelector(".chosen"));
+  view.x += (across * STEP * roomX) / width;
+  view.y += (down * STEP * roomY) / height;
   place();
 }
 

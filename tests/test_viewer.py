@@ -125,6 +125,26 @@ def test_what_is_under_the_mouse_stays_there_while_it_grows(
     assert moved["y"] - after["y"] == pytest.approx(40, abs=1)
 
 
+def test_the_keyboard_moves_what_is_larger_than_its_room(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    for key in ("z", "+", "+", "+", "+"):
+        page.keyboard.press(key)
+    expect(viewer(page)).to_have_class("zoomed")
+    image = panes(page).locator("img")
+    room = box_of(panes(page).locator("> div"))
+    before = box_of(image)
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    after = box_of(image)
+    assert after["x"] == pytest.approx(before["x"] - room["width"] / 8, abs=1)
+    assert after["y"] == pytest.approx(before["y"] + room["height"] / 8, abs=1)
+    expect(chosen(page)).to_have_text("2")
+    page.keyboard.press("ArrowLeft")
+    expect(chosen(page)).to_have_text("1")
+
+
 def test_only_the_left_button_of_a_mouse_moves_and_chooses(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

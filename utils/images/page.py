@@ -71,7 +71,8 @@ VIEWER = f"""
 <button type="button" data-key="Escape">Close</button>
 </header>
 <main tabindex="-1"></main>
-<footer>Numbers and arrows choose, A approves, F flips, T tints what differs, Z zooms, Esc closes.
+<footer>Numbers and arrows choose, A approves, F flips, T tints what differs, Z zooms, Shift and
+arrows move, Esc closes.
 </footer>
 </dialog>
 </template>

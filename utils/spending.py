@@ -111,7 +111,11 @@ class Spending:
             if amount:
                 item = _item(limit)
                 key, storage = item.key_for(_whose(limit, owner)), _limiter().storage
-                beyond |= storage.incr(key, item.get_expiry(), amount) > item.amount
+                total = storage.incr(key, item.get_expiry(), amount)
+                beyond |= total > item.amount
+                if total < 0:
+                    # What is given back was counted in a window that is over by now.
+                    storage.incr(key, item.get_expiry(), -total)
         return beyond
 
 

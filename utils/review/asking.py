@@ -226,11 +226,16 @@ def look(shared: Store) -> bool:
     if is_news and answer:
         shared["answer"] = answer
         _take_approval(shared, answer)
-    there = [one.id for one in choosing.still_there(shared["attempts"])]
-    if shared["agent"] and shared["approved"] in there:
+    if shared["agent"] and _is_there(shared, shared["approved"]):
         # Others who look may be at another stage, and share the memory.
         moves.enter(shared, "final")
     return is_news
+
+
+def _is_there(shared: Store, attempt_id: str) -> bool:
+    """Return whether an attempt is among this session's, and its picture still kept."""
+    found = [one for one in shared["attempts"] if one.id == attempt_id]
+    return bool(choosing.still_there(found))
 
 
 def _take_approval(shared: Store, decision: Decision) -> bool:

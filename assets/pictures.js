@@ -9,7 +9,18 @@ const PAUSES = [1000, 3000, 9000];
 const tries = new WeakMap();
 const OWN = "img[data-attempt]";
 
+// Milliseconds in which what changes together is said together.
+const BREATH = 300;
+
 const corner = document.getElementById("corner").content;
+
+// For who hears the page, and not sees it: a place that stays, because a new one is often not read.
+const spoken = document.createElement("p");
+spoken.role = "status";
+spoken.className = "spoken";
+document.body.append(spoken);
+let breath = 0;
+let said = {};
 
 new MutationObserver((changes) => {
   for (const { addedNodes, removedNodes } of changes) {
@@ -17,6 +28,7 @@ new MutationObserver((changes) => {
     before.forEach(leave);
     figuresIn(addedNodes).forEach((figure) => enter(figure, before[0]));
   }
+  breath ||= setTimeout(speak, BREATH);
 }).observe(document.body, { childList: true, subtree: true });
 document.querySelectorAll("figure").forEach((figure) => enter(figure));
 
@@ -84,5 +96,24 @@ addEventListener("online", () => document.querySelectorAll(OWN).forEach(askAgain
 function askAgain(image) {
   if (image.isConnected && image.complete && !image.naturalWidth) {
     image.src = image.src;
+  }
+}
+
+// Of what has come its number and its words; of a step its heading.
+function speak() {
+  breath = 0;
+  const image = document.querySelector("figure.picture > img");
+  const heading = document.querySelector(".steps h1")?.textContent ?? said.heading;
+  const attempt = image?.dataset.attempt ?? said.attempt;
+  const news = [];
+  if (heading !== said.heading) {
+    news.push(heading);
+  }
+  if (attempt !== said.attempt) {
+    news.push(`Picture ${attempt.split(" ")[1]}: ${image.alt}`);
+  }
+  said = { heading, attempt };
+  if (news.length) {
+    spoken.textContent = news.join(". ");
   }
 }

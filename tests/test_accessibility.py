@@ -1,14 +1,16 @@
 """What axe finds, and what only a keyboard, a quiet screen or a narrow one shows."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.conftest import RunningApp
-from tests.images_server import ImagesServer
+from tests.images_server import ImagesServer, picture, plain
 from tests.states import BACKGROUNDS, STATES, WINDOWS, state_of
-from tests.studio import button, expect_settled, picture_of
+from tests.studio import box_of, button, expect_settled, picture_of, regenerate, to_review
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -103,6 +105,22 @@ MUST_REACH = {
     "review": {"Approve", "Regenerate", "Download PNG", "Edit the prompt", "Generate Image"},
     "final": {"Download PNG", "Back to review", "Start Over"},
 }
+
+
+def test_what_comes_is_said_to_who_cannot_see_it(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("one")), plain(picture("two")))
+    to_review(page, api_app, "a fox")
+    spoken = page.locator("body > [role=status]")
+    expect(spoken).to_have_text(re.compile(r"Picture 1: a fox$"))
+    regenerate(page, 2)
+    expect(spoken).to_have_text("Picture 2: a fox")
+    page.keyboard.press("ArrowLeft")
+    expect(spoken).to_have_text("Picture 1: a fox")
+    button(page, "Approve").click()
+    expect(spoken).to_have_text("3. Final Result")
+    assert box_of(spoken)["width"] == box_of(spoken)["height"] == 1
 
 
 def test_nothing_moves_where_a_person_wants_it_quiet(

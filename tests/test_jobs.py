@@ -5,9 +5,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
+import anyio
 import pytest
 from cachetools import TTLCache
 
@@ -82,6 +84,34 @@ def join(jobs: Jobs, job_id: str, engine: Engine, **how: object) -> Job:
 def wait_for(job: Job, phase: Phase) -> None:
     wait_until(lambda: job.news.phase in (phase, Phase.ENDED))
     assert job.news.phase is phase
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_server_that_stops_leaves_nothing_that_was_just_about_to_begin() -> None:
+    left: list[object] = []
+
+    async def child() -> None:
+        await asyncio.sleep(10)
+
+    async def stop(told: asyncio.Future[None]) -> None:
+        await told
+        await table._cancel_tasks()
+
+    async def main() -> None:
+        told = asyncio.get_running_loop().create_future()
+        stopping = asyncio.create_task(stop(told))
+        await asyncio.sleep(0)
+        async with anyio.create_task_group() as group:
+            # The stop is next in line, and the child after it.
+            told.set_result(None)
+            group.start_soon(child)
+        await stopping
+
+    with pytest.MonkeyPatch.context() as patch, suppress(asyncio.CancelledError):
+        patch.setattr("sys.unraisablehook", lambda args: left.append(args.exc_value))
+        asyncio.run(main())
+    gc.collect()
+    assert left == []
 
 
 def test_a_server_whose_clock_is_ahead_shows_no_progress_below_nothing(

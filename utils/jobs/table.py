@@ -361,6 +361,8 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _cancel_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    # Each begins first: a wrapper that is cancelled before leaves what it wraps to nobody.
+    await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

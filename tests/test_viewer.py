@@ -351,25 +351,29 @@ def test_an_approval_that_the_page_does_not_offer_is_none_later_either(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     to_attempts(page, api_app, images_server, 2)
-    rest = """(rests) => {
-        document.querySelector("[class*=st-key-Approve-] button").disabled = rests;
-    }"""
-    page.evaluate(rest, True)
+
+    def let_rest(rests: bool) -> None:
+        approve = page.locator("[class*=st-key-Approve-] button")
+        approve.evaluate("(one, rests) => { one.disabled = rests; }", rests)
+
+    let_rest(True)
     page.keyboard.press("z")
     expect(panes(page)).to_have_count(1)
     expect(viewer(page).get_by_role("button", name="Approve")).to_have_count(0)
     page.keyboard.press("a")
     expect(viewer(page)).to_be_visible()
     page.keyboard.press("Escape")
-    page.evaluate(rest, False)
+    expect(viewer(page)).to_be_hidden()
+    expect_settled(page)
+    let_rest(False)
     # It rests by the time that the viewer has closed.
     page.keyboard.press("z")
-    page.evaluate(rest, True)
+    let_rest(True)
     page.keyboard.press("a")
     expect(viewer(page)).to_be_hidden()
     page.evaluate("() => new Promise(requestAnimationFrame)")
     page.evaluate("() => new Promise(requestAnimationFrame)")
-    page.evaluate(rest, False)
+    let_rest(False)
     expect_settled(page)
     expect_screen(page, "2. Review Generated Image")
 

@@ -105,6 +105,10 @@ dialog.addEventListener("keydown", (event) => {
 });
 
 dialog.addEventListener("close", () => {
+  if (dialog.open) {
+    // The browser says it a moment later, and by then a quick hand has opened it again.
+    return;
+  }
   show([]);
   select(view.chosen);
 });

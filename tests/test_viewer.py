@@ -378,6 +378,25 @@ def test_an_approval_that_the_page_does_not_offer_is_none_later_either(
     expect_screen(page, "2. Review Generated Image")
 
 
+def test_a_quick_hand_that_closes_and_opens_again_sees_the_picture(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("z")
+    expect(panes(page)).to_have_count(1)
+    page.evaluate(
+        """() => {
+            const press = (one, key, code) => one.dispatchEvent(
+                new KeyboardEvent("keydown", { key, code, bubbles: true }));
+            press(document.querySelector("dialog[open]"), "Escape", "Escape");
+            press(document.body, "z", "KeyZ");
+            return new Promise((go) => setTimeout(go, 50));
+        }"""
+    )
+    expect(viewer(page)).to_be_visible()
+    expect(panes(page)).to_have_count(1)
+
+
 def test_the_keys_are_where_they_are_on_a_layout_without_latin_letters(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -18,14 +18,13 @@ const BOXES = "input, textarea, [contenteditable]";
 // Before anything else hears of it.
 addEventListener("keydown", (event) => {
   const { key, repeat, target } = event;
+  const isBox = target.matches?.(`:is(${BOXES}):not([role=combobox])`);
   if (repeat && !REPEATED.test(key) && !target.closest?.(BOXES)) {
     event.stopImmediatePropagation();
-  } else if (key === "Escape" && target.matches?.(`:is(${BOXES}):not([role=combobox])`)) {
+  } else if (key === "Escape" && isBox && document.querySelector(".st-key-wait")) {
     // Out of a box it leads first, and only then to what Esc does on the page.
-    if (document.querySelector(".st-key-wait")) {
-      event.stopImmediatePropagation();
-      target.blur();
-    }
+    event.stopImmediatePropagation();
+    target.blur();
   }
 }, true);
 
@@ -35,7 +34,7 @@ function attempts() {
 
 document.addEventListener("keydown", (event) => {
   const { key, target, ctrlKey, metaKey, altKey } = event;
-  const elsewhere = "input, textarea, dialog, [contenteditable], [role=listbox]";
+  const elsewhere = `${BOXES}, dialog, [role=listbox]`;
   if (!/^\d$/.test(key) || ctrlKey || metaKey || altKey || target.closest(elsewhere)) {
     return;
   }

@@ -207,11 +207,16 @@ def render_start_over(shared: Store) -> None:
     Who looks at what others have asked begins anew at home: here it would be gone for all.
     """
     if asking.visits(shared):
-        st.button("Start Over", key="Start Over", on_click=st.query_params.clear)
+        st.button("Start Over", key="Start Over", on_click=leave)
     else:
         st.button(
             "Start Over", key="Start Over", on_click=moves.decide, args=(shared, "start over")
         )
+
+
+def leave() -> None:
+    """Go back to what is one's own from what others have asked."""
+    st.query_params.clear()
 
 
 def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView | None:

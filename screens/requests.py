@@ -55,11 +55,6 @@ def visit(review_id: str) -> None:
     st.query_params["review"] = review_id
 
 
-def leave() -> None:
-    """Go back to what is one's own."""
-    st.query_params.clear()
-
-
 def age_in_words(review: Review) -> str:
     """Return since when a review waits, and who asked where that is known."""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(review.at)).total_seconds()
@@ -86,7 +81,7 @@ def render_request(shared: Store) -> None:
             with st.popover("Decline"), st.form("decline", border=False):
                 st.text_input("A word to whoever asked", key=asking.WORDS, max_chars=asking.LONGEST)
                 st.form_submit_button("Decline it", on_click=asking.decline, args=(shared,))
-        st.button("Back to my own pictures", on_click=leave)
+        st.button("Back to my own pictures", on_click=parts.leave)
 
 
 def render_answer(shared: Store) -> None:

@@ -87,7 +87,9 @@ def wait_for(job: Job, phase: Phase) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_server_that_stops_leaves_nothing_that_was_just_about_to_begin() -> None:
+def test_a_server_that_stops_leaves_nothing_that_was_just_about_to_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     left: list[object] = []
 
     async def child() -> None:
@@ -107,8 +109,8 @@ def test_a_server_that_stops_leaves_nothing_that_was_just_about_to_begin() -> No
             group.start_soon(child)
         await stopping
 
-    with pytest.MonkeyPatch.context() as patch, suppress(asyncio.CancelledError):
-        patch.setattr("sys.unraisablehook", lambda args: left.append(args.exc_value))
+    monkeypatch.setattr("sys.unraisablehook", lambda args: left.append(args.exc_value))
+    with suppress(asyncio.CancelledError):
         asyncio.run(main())
     gc.collect()
     assert left == []

@@ -12,13 +12,14 @@ from datetime import date
 from itertools import product
 
 from utils.review.records import Cost, Engine
+from utils.spending import SCALE
 
 DEMO_MODEL = "demo-painter"
 PRESETS = {"square": "1024x1024", "landscape": "1536x1024", "portrait": "1024x1536"}
 LIVE_MODELS = ("gpt-image-2.6-flare", "gpt-image-2.6-sunburst", "gpt-image-2.5-flare")
 WARN_DAYS = 60
-# A limit of dollars counts in thousandths.
-LEAST_DOLLARS = 0.001
+# The least that a limit of dollars counts.
+LEAST_DOLLARS = 1 / SCALE["dollars"]
 TEXT_IN, IMAGE_IN, IMAGE_OUT = 5.0, 8.0, 30.0
 # Output tokens of 1024x1024 pixels, from OpenAI's guide to image generation.
 OUTPUT_TOKENS = {"low": 272, "medium": 1056, "high": 4160}

@@ -79,20 +79,16 @@ def ask(shared: Store, link: str) -> None:
         return
     try:
         review_id, number = _next(shared)
-    except ConnectionError:
-        shared["error_message"] = STORE_AWAY.sentence
-        return
-    review = Review(
-        review_id,
-        number,
-        purpose,
-        shared["attempts"],
-        shared["under_review"],
-        moves.now(),
-        shared["person"],
-        f"{link}{review_id}",
-    )
-    try:
+        review = Review(
+            review_id,
+            number,
+            purpose,
+            shared["attempts"],
+            shared["under_review"],
+            moves.now(),
+            shared["person"],
+            f"{link}{review_id}",
+        )
         _open(review)
     except ConnectionError:
         shared["error_message"] = STORE_AWAY.sentence
@@ -107,10 +103,7 @@ def ask(shared: Store, link: str) -> None:
 def listen(shared: Store) -> None:
     """Wait from now on, and do not only look: also where another session has asked."""
     if visits(shared) and not shared["pending"]:
-        try:
-            review = reviews.find(shared["review"])
-        except ConnectionError:
-            review = None
+        review = _find(shared["review"])
         if review is None:
             shared["error_message"] = GONE
             return
@@ -179,10 +172,7 @@ def withdraw(review: Review) -> None:
 def outcome(review: Review, ended_with: object) -> object:
     """Return how the wait for a person has ended whose job `ended_with` this: a decision counts,
     also one that came just before it was withdrawn."""
-    try:
-        found = reviews.find(review.id)
-    except ConnectionError:
-        found = None
+    found = _find(review.id)
     decision = found.decision if found and found.number == review.number else None
     if decision and decision.kind != WITHDRAWAL:
         return decision
@@ -213,10 +203,7 @@ def look(shared: Store) -> bool:
     review_id = reviewed_by(shared["owner"])
     if not review_id:
         return False
-    try:
-        review = reviews.find(review_id)
-    except ConnectionError:
-        return False
+    review = _find(review_id)
     if review is None or review.number < shared["round"]:
         return False
     answer = review.decision or (Decision(OVER) if is_over(review) else None)
@@ -305,7 +292,9 @@ def _answer(shared: Store, mine: Decision) -> bool:
         shared["error_message"] = AWAY
         return False
     if counts is None:
-        shared["error_message"] = ANEW if _is_asked_anew(shared) else GONE
+        review = _find(shared["review"])
+        asked_anew = review is not None and review.number > shared["round"]
+        shared["error_message"] = ANEW if asked_anew else GONE
         return False
     shared["answer"] = counts
     if counts != mine:
@@ -313,12 +302,12 @@ def _answer(shared: Store, mine: Decision) -> bool:
     return counts == mine
 
 
-def _is_asked_anew(shared: Store) -> bool:
+def _find(review_id: str) -> Review | None:
+    """Return the review of this id; None if there is none, or nobody can say so now."""
     try:
-        review = reviews.find(shared["review"])
+        return reviews.find(review_id)
     except ConnectionError:
-        return False
-    return review is not None and review.number > shared["round"]
+        return None
 
 
 def _decide(review_id: str, number: int, decision: Decision) -> Decision | None:

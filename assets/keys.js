@@ -64,6 +64,14 @@ async function focusPrompt() {
   }
 }
 
+// What looks like a button is one for the space bar too.
+document.addEventListener("keydown", (event) => {
+  if (event.key === " " && event.target.matches("a[role=button]")) {
+    event.preventDefault();
+    event.target.click();
+  }
+});
+
 // A number that was clicked would take the arrows to a ring of its own, and not to the next picture.
 document.addEventListener("click", ({ target, detail }) => {
   const one = target.closest(".st-key-strip [role=radio]");

@@ -3,7 +3,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from tests.calls import OWNER
-from utils.images import ROUTES, address
+from utils.images import ROUTES, address, offer
 from utils.review.blobs import blobs
 
 PNG = b"\x89PNG\r\n\x1a\n, more or less"
@@ -34,3 +34,27 @@ def test_a_picture_that_is_gone_is_not_found(client: TestClient) -> None:
     gone = address(blobs.put(OWNER, PNG))
     blobs.forget(OWNER)
     assert client.get(gone).status_code == 404
+
+
+def test_an_archive_is_made_anew_each_time_it_is_asked_for(client: TestClient) -> None:
+    made = iter([b"first", b"second", b"third"])
+    found = offer("a decision", lambda: next(made))
+    answers = [client.get(found) for _ in range(2)]
+    assert [one.content for one in answers] == [b"first", b"second"]
+    assert {one.headers["content-type"] for one in answers} == {"application/zip"}
+    assert {one.headers["cache-control"] for one in answers} == {"no-store"}
+    assert offer("a decision", lambda: b"of the last run") == found
+    assert client.get(found).content == b"of the last run"
+
+
+def test_an_archive_is_found_by_who_was_shown_its_address_alone(client: TestClient) -> None:
+    found = offer("a decision", lambda: b"PK")
+    picture = address(blobs.put(OWNER, PNG))
+    signed = found.rpartition("/")[2]
+    for wrong in (
+        "app/static/archives/a decision",
+        found[:-1],
+        f"app/static/pictures/{signed}",
+        picture.replace("pictures", "archives"),
+    ):
+        assert client.get(wrong).status_code == 404

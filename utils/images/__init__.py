@@ -1,6 +1,6 @@
 """Pictures, by any server that speaks the Images API: all that is offered to the rooms above."""
 
-from utils.images.addresses import ROUTES, address
+from utils.images.addresses import ROUTES, address, offer
 from utils.images.api import RECORDS, Picture, kind, make, places
 from utils.images.catalogue import has_listed, listed_models
 from utils.images.composing import COMPOSER, put_back
@@ -68,6 +68,7 @@ __all__ = [
     "lacking",
     "listed_models",
     "make",
+    "offer",
     "places",
     "prompt_difference",
     "put_back",

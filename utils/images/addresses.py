@@ -1,5 +1,9 @@
-"""Routes of our own for pictures: Streamlit's own takes a file away while other sessions end."""
+"""Routes of our own for pictures and archives: Streamlit's own takes a file away while other
+sessions end."""
 
+from collections.abc import Callable
+
+from cachetools import LRUCache
 from itsdangerous import BadSignature
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,11 +13,18 @@ from utils.images.pictures import MIME, extension_of
 from utils.review.blobs import blobs
 from utils.signing import signer
 
-# Streamlit passes addresses below this path to the browser as they are.
+# Streamlit passes addresses below these paths to the browser as they are.
 PATH = "/app/static/pictures"
+ARCHIVES = "/app/static/archives"
 
 # Signed, so that nobody finds a picture who was not shown it.
 PURPOSE = "picture"
+ARCHIVE = "archive"
+
+# Results that lie open at once. Of an archive there is no more here than its record.
+KEEP_OFFERS = 1000
+
+_offers = LRUCache[str, Callable[[], bytes]](KEEP_OFFERS)
 
 
 def address(name: str, version: str = "") -> str:
@@ -25,23 +36,47 @@ def address(name: str, version: str = "") -> str:
     return f"{whole}/{version}" if version else whole
 
 
+def offer(name: str, make: Callable[[], bytes]) -> str:
+    """Return where a browser finds the ZIP that `make` makes, each time when it is asked for.
+
+    The last that was offered by a name is what is found; without a slash as above.
+    """
+    _offers[name] = make
+    return f"{ARCHIVES[1:]}/{signer(ARCHIVE).sign(name).decode()}"
+
+
 def serve(request: Request) -> Response:
     """Answer with the picture's own bytes, untouched."""
-    try:
-        name = signer(PURPOSE).unsign(request.path_params["token"]).decode()
-    except BadSignature:
-        return Response(status_code=404)
-    data = blobs.get(name, request.path_params.get("version", ""))
+    name = _signed(PURPOSE, request)
+    data = blobs.get(name, request.path_params.get("version", "")) if name else None
     if data is None:
         return Response(status_code=404)
     return Response(data, headers=HEADERS, media_type=MIME[extension_of(data)])
+
+
+def serve_archive(request: Request) -> Response:
+    """Answer with an archive; the page's link has its name."""
+    make = _offers.get(_signed(ARCHIVE, request))
+    if make is None:
+        return Response(status_code=404)
+    return Response(make(), headers=NOT_KEPT, media_type="application/zip")
+
+
+def _signed(purpose: str, request: Request) -> str:
+    """Return the name that a request asks for; '' where nobody here has given it its address."""
+    try:
+        return signer(purpose).unsign(request.path_params["token"]).decode()
+    except BadSignature:
+        return ""
 
 
 HEADERS = {
     "Cache-Control": "private, max-age=86400, immutable",
     "X-Content-Type-Options": "nosniff",
 }
+NOT_KEPT = {"Cache-Control": "no-store", "Content-Disposition": "attachment"}
 ROUTES = [
     Route(f"{PATH}/{{token}}", serve),
     Route(f"{PATH}/{{token}}/{{version}}", serve),
+    Route(f"{ARCHIVES}/{{token}}", serve_archive),
 ]

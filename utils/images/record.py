@@ -81,8 +81,6 @@ def write_archive(approval: Approval, approved: Attempt, description: str, *, wh
     """Return a ZIP with the record and the approved picture, or with `whole` every attempt's.
 
     Each picture's bytes are those that the API sent. A picture that is no longer kept is left out.
-    Of one decision it is the same each time, while nothing more is learnt of its pictures and none
-    is gone: the page hands it out under one address.
     """
     wanted = approval.attempts if whole else (approved,)
     found = {one.id: blobs.get(one.result.name) for one in wanted}

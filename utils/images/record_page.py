@@ -1,8 +1,8 @@
 """What the page shows of a decision: its record, and words for those who cannot see the picture."""
 
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -65,23 +65,21 @@ def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> N
     # Two buttons, and no box beside one: a click that comes before the server has heard of a tick
     # would hand out something else than the page says.
     words = described(shared, attempt)
-    write = partial(images.write_archive, approval, attempt, words)
-    render_archive("Download record", attempt, write(whole=False))
+    buttons = [_archive("Download record", approval, attempt, words, whole=False)]
     if many > 1:
-        # Made at the click, because it may have hundreds of megabytes. Streamlit keeps no longer
-        # what it was not shown than until two runs end, of whatever session.
-        render_archive(f"Download all {many} pictures", attempt, partial(write, whole=True))
+        label = f"Download all {many} pictures"
+        buttons.append(_archive(label, approval, attempt, words, whole=True))
+    st.html(f'<p class="archives">{"".join(buttons)}</p>')
 
 
-def render_archive(label: str, attempt: Attempt, data: bytes | Callable[[], bytes]) -> None:
-    """Hand out an archive, or what makes it at the click."""
-    st.download_button(
-        label,
-        data,
-        file_name=images.file_name(attempt.wish.brief, "zip"),
-        mime="application/zip",
-        on_click="ignore",
-    )
+def _archive(label: str, approval: Approval, attempt: Attempt, words: str, *, whole: bool) -> str:
+    """Return a button as HTML that hands out an archive, which is made at the click: it may have
+    hundreds of megabytes."""
+    make = partial(images.write_archive, approval, attempt, words, whole=whole)
+    content = f"{images.record_of(approval, attempt, words)}{whole}"
+    address = images.offer(sha256(content.encode()).hexdigest(), make)
+    name = images.file_name(attempt.wish.brief, "zip")
+    return f'<a role="button" href="{address}" download="{name}">{label}</a>'
 
 
 def render_credentials(shared: Store, attempt: Attempt) -> None:

@@ -21,6 +21,8 @@ from tests.ports import free_port
 from tests.valkey import Valkey, run_valkey
 
 LEASE_SECONDS, SHUTDOWN_SECONDS = 6, 8
+# How a server ends that was asked to: uvicorn passes the signal on when its work is done.
+STOPPED = (0, -signal.SIGTERM)
 # What a call to the Images API says of the process that makes it: the SDK puts it into a header.
 NAME, NAME_HEADER = "OPENAI_ORG_ID", "openai-organization"
 # The cookie by which the proxy knows whose replica it is.
@@ -62,6 +64,13 @@ class Replica:
     def ask_to_stop(self) -> None:
         """Ask it to stop, as a rolling update does."""
         self.app.process.terminate()
+
+    def wait_until_it_rests(self) -> None:
+        """Wait until it has heard that it is to stop."""
+        until = time.monotonic() + SHUTDOWN_SECONDS
+        while "told to stop" not in self.app.log.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
     def pause(self) -> None:
         """Let it do nothing, as on a machine that has no time for it."""

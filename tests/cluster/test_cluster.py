@@ -5,7 +5,6 @@ In all of it there is one call for one click at most, and no page that stays stu
 
 import base64
 import re
-import signal
 import time
 
 import pytest
@@ -16,6 +15,7 @@ from tests.cluster.processes import (
     LEASE_SECONDS,
     NAME_HEADER,
     SHUTDOWN_SECONDS,
+    STOPPED,
     Cluster,
     Replica,
     revive,
@@ -40,8 +40,6 @@ from tests.studio import (
 AFTER_LEASE = 3 * LEASE_SECONDS * 1000 + LONG
 MAY_BE_BILLED = re.compile("may have been billed")
 NOTHING_BILLED = re.compile("nothing was billed")
-# How a server ends that was asked to: uvicorn passes the signal on when its work is done.
-STOPPED = (0, -signal.SIGTERM)
 
 
 def alert(page: Page) -> str:
@@ -180,8 +178,7 @@ def test_a_replica_that_is_asked_to_stop_waits_for_its_call(
 ) -> None:
     page, worker = waiting(context, cluster, images_server)
     worker.ask_to_stop()
-    # Not before it has heard of it: the log is all that tells.
-    time.sleep(1)
+    worker.wait_until_it_rests()
     gate.set()
     move_to(page, cluster, cluster.others(worker.name)[0])
     expect_picture(page, "a fox")

@@ -1,15 +1,17 @@
 """Whether the cluster itself is what the other tests take it for."""
 
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import httpx2
 import pytest
+import streamlit
 from playwright.sync_api import BrowserContext, expect
 
 from tests.cluster.conftest import move_to, open_at
-from tests.cluster.processes import STICKY, Cluster
+from tests.cluster.processes import SHUTDOWN_SECONDS, STICKY, STOPPED, Cluster
 from tests.studio import LONG, prompt_box
 from tests.valkey import run_valkey
 
@@ -73,3 +75,23 @@ def test_a_page_moves_where_the_test_sends_it(context: BrowserContext, cluster: 
     finally:
         second.resume()
     expect(prompt_box(page)).to_be_visible(timeout=LONG)
+
+
+def test_a_slow_download_keeps_no_server_at_work_that_is_told_to_stop(cluster: Cluster) -> None:
+    replica = cluster.replicas[0]
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", replica.port))
+        slow.send(f"GET {largest_script()} HTTP/1.1\r\nHost: {replica.place}\r\n\r\n".encode())
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        replica.ask_to_stop()
+        replica.wait_until_it_rests()
+        assert replica.app.process.poll() is None
+    assert replica.app.process.wait(SHUTDOWN_SECONDS) in STOPPED
+
+
+def largest_script() -> str:
+    """Return where Streamlit serves the largest of its scripts."""
+    folder = Path(streamlit.__file__).parent / "static/static/js"
+    largest = max(folder.glob("*.js"), key=lambda path: path.stat().st_size)
+    return f"/static/js/{largest.name}"

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import signal
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 from cachetools import TTLCache
@@ -100,6 +102,8 @@ class SharedJobs:
         self._running: dict[str, asyncio.Task[object]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._workers: list[asyncio.Task[None]] = []
+        # By time.monotonic: since when nothing new is taken.
+        self._rests_since = 0.0
         self._name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):x}"
         self._cancel_now = client().register_script(scripts.CANCEL)
 
@@ -114,6 +118,7 @@ class SharedJobs:
         codec.learn(*records)
         self._make = make
         self.submit(self._take_part(lanes, works=works))
+        self._rest_when_told()
 
     def join(
         self,
@@ -249,6 +254,7 @@ class SharedJobs:
         await self._until_back(docket.__aenter__)
         self._docket = docket
         self._ready.set()
+        works = works and not self._rests_since
         for number in range(sum(self._places.values()) if works else 0):
             # One for each place: a worker that has lost the store first ends what it is at.
             worker = Worker(
@@ -475,12 +481,35 @@ class SharedJobs:
         told = _cancellation(job_id)
         await self._until_back(lambda: self._script(scripts.CANCEL, _keys(job_id, lane), told))
 
+    def _rest_when_told(self) -> None:
+        """Take nothing new once this process is told to stop.
+
+        `stop` comes later: a server first ends its connections, and a slow download takes minutes.
+        """
+        hears = signal.getsignal(signal.SIGTERM)
+        if not callable(hears):
+            return
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            # What this interrupts may hold a lock: nothing may wait for one here.
+            threading.Thread(target=lambda: self.submit(self._rest())).start()
+            hears(number, frame)
+
+        signal.signal(signal.SIGTERM, hear)
+
+    async def _rest(self) -> None:
+        if not self._rests_since:
+            logger.info("told to stop: nothing new is begun here")
+            self._rests_since = time.monotonic()
+            for worker in self._workers:
+                worker.cancel()
+
     async def _leave(self, seconds: float) -> None:
         """Take nothing new, and wait for what is at hand."""
-        for worker in self._workers:
-            worker.cancel()
+        await self._rest()
         if self._workers:
-            await asyncio.wait(self._workers, timeout=seconds)
+            left = seconds - (time.monotonic() - self._rests_since)
+            await asyncio.wait(self._workers, timeout=max(0.0, left))
         for call in list(self._running.values()):
             call.cancel()
         if self._workers:

@@ -38,10 +38,15 @@ def wish(
 
 def set_server(server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process ask the test's server, of which nothing is learnt yet."""
-    for name, value in server.environment.items():
+    set_to(monkeypatch, **server.environment)
+    api._refused.clear()
+
+
+def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    """Let this process have these settings."""
+    for name, value in values.items():
         monkeypatch.setenv(name, value)
     get_settings.cache_clear()
-    api._refused.clear()
 
 
 class LoopClock:

@@ -1,16 +1,9 @@
 import pytest
 
-from tests.calls import shared
+from tests.calls import set_to, shared
 from utils import images
 from utils.images.engines import key_for, streams
 from utils.review.records import Engine
-from utils.settings import get_settings
-
-
-def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
 
 
 def test_with_nothing_set_the_demo_engine_serves() -> None:

@@ -11,7 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.calls import OWNER, LoopClock, ask, failed, kept, made, sent, set_server, shared, wish
+from tests.calls import (
+    OWNER,
+    LoopClock,
+    ask,
+    failed,
+    kept,
+    made,
+    sent,
+    set_server,
+    set_to,
+    shared,
+    wish,
+)
 from tests.images_server import (
     USAGE,
     Answer,
@@ -50,12 +62,6 @@ def data(image: str) -> bytes:
 @pytest.fixture(autouse=True)
 def engine(images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch) -> None:
     set_server(images_server, monkeypatch)
-
-
-def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
 
 
 def test_the_call_is_the_one_that_the_api_documents(images_server: ImagesServer) -> None:

@@ -1,26 +1,19 @@
 import asyncio
 import base64
 import io
-import os
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import httpx2
 import numpy as np
 from PIL import Image
 
+from tests.bench.world import cpu_seconds
 from tests.conftest import RunningApp
 from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.sessions import Session
 from utils.review.choosing import MAX_ATTEMPTS
 
 SESSIONS = 30
-
-
-def cpu_seconds(process: int) -> float:
-    """The processor time that a process has used so far; Linux only, as are all our machines."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_many_sessions_wait_cheaply_and_every_one_gets_its_own_picture(

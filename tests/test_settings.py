@@ -4,13 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tests.calls import set_to
 from utils.settings import Settings, check_settings, get_settings, is_key
-
-
-def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
 
 
 def key() -> str:

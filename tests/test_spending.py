@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.calls import set_to
 from tests.valkey import Valkey
 from utils import spending as room
-from utils.settings import get_settings
 from utils.shared.blobs import SharedBlobs
 from utils.spending import Spending, SpentError, left_in_words
 
@@ -31,10 +31,9 @@ def pass_hour(
     room._limiter.cache_clear()
 
 
-def set_to(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:
-    for name, most in limits.items():
-        monkeypatch.setenv(f"LIMIT_{name.upper()}", str(most))
-    get_settings.cache_clear()
+def limit(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:
+    named = {f"LIMIT_{name.upper()}": str(most) for name, most in limits.items()}
+    set_to(monkeypatch, **named)
 
 
 def test_nothing_is_limited_unless_it_is_set() -> None:
@@ -47,7 +46,7 @@ def test_nothing_is_limited_unless_it_is_set() -> None:
 
 
 def test_each_person_has_so_many_pictures_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_to(monkeypatch, pictures_hour=2)
+    limit(monkeypatch, pictures_hour=2)
     spending = Spending()
     spending.begin("anna", 0)
     assert left_in_words(spending.left("anna")) == "Left: 1 picture this hour."
@@ -63,7 +62,7 @@ def test_each_person_has_so_many_pictures_an_hour(monkeypatch: pytest.MonkeyPatc
 
 
 def test_all_together_have_so_many_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_to(monkeypatch, pictures_hour=5, all_pictures_day=3)
+    limit(monkeypatch, pictures_hour=5, all_pictures_day=3)
     spending = Spending()
     for person in ("anna", "ben", "carla"):
         spending.begin(person, 0)
@@ -77,7 +76,7 @@ def test_all_together_have_so_many_a_day(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    set_to(monkeypatch, dollars_day=1)
+    limit(monkeypatch, dollars_day=1)
     spending = Spending()
     spending.begin("anna", 0.25)
     assert left_in_words(spending.left("anna")) == "Left: $0.75 today."
@@ -92,7 +91,7 @@ def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
 def test_of_two_limits_the_one_that_holds_longest_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    set_to(monkeypatch, pictures_hour=1, pictures_day=1)
+    limit(monkeypatch, pictures_hour=1, pictures_day=1)
     spending = Spending()
     spending.begin("anna", 0)
     assert "today" in spending.refusal("anna", 1, 0)
@@ -101,7 +100,7 @@ def test_of_two_limits_the_one_that_holds_longest_is_named(
 def test_what_is_spent_is_there_again_after_its_time(
     monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
 ) -> None:
-    set_to(monkeypatch, pictures_hour=1)
+    limit(monkeypatch, pictures_hour=1)
     spending = Spending()
     spending.begin("anna", 0)
     pass_hour()
@@ -112,7 +111,7 @@ def test_what_is_spent_is_there_again_after_its_time(
 def test_what_is_given_back_too_late_is_no_gift(
     monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
 ) -> None:
-    set_to(monkeypatch, dollars_hour=1)
+    limit(monkeypatch, dollars_hour=1)
     spending = Spending()
     spending.begin("anna", 0.5)
     counted_at = time.time()
@@ -124,7 +123,7 @@ def test_what_is_given_back_too_late_is_no_gift(
 def test_what_is_given_back_too_late_is_not_taken_from_what_others_have_spent_since(
     monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
 ) -> None:
-    set_to(monkeypatch, all_dollars_hour=1)
+    limit(monkeypatch, all_dollars_hour=1)
     spending = Spending()
     spending.begin("anna", 0.5)
     # A store's own clock cannot be moved: so the count is one of the hour before.
@@ -161,7 +160,7 @@ def test_what_no_limit_will_ever_allow_is_not_put_off(
     dollars: float,
     sentence: str,
 ) -> None:
-    set_to(monkeypatch, **limits)
+    limit(monkeypatch, **limits)
     assert Spending().refusal("anna", pictures, dollars) == sentence
 
 
@@ -173,7 +172,7 @@ def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(
     deployed = {"maxmemory-policy": policy, "maxmemory-samples": samples, "maxmemory": "30mb"}
     store: Any = shared_store.client()
     before = {name: store.config_get(name)[name] for name in deployed}
-    set_to(monkeypatch, all_pictures_hour=1000, all_pictures_day=1000)
+    limit(monkeypatch, all_pictures_hour=1000, all_pictures_day=1000)
     spending, blobs = Spending(), SharedBlobs()
     try:
         for name, value in deployed.items():
@@ -191,7 +190,7 @@ def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(
 
 
 def test_a_limit_holds_for_clicks_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_to(monkeypatch, all_pictures_hour=10)
+    limit(monkeypatch, all_pictures_hour=10)
     spending = Spending()
     begun: list[str] = []
     together = threading.Barrier(8)

@@ -8,8 +8,13 @@ from pathlib import Path
 from streamlit.config import get_config_options
 
 import screens
+from flow import create_flow
 from tests import diagram
 from tests.states import BACKGROUNDS
+from utils.images import addresses, api, catalogue, clients, fetch, pictures, uploads, verify
+from utils.jobs import table as jobs
+from utils.review import choosing, memory, moves, reviews
+from utils.review.blobs import blobs
 from utils.review.store import DEFAULTS, STAGES
 from utils.settings import Settings
 
@@ -185,3 +190,52 @@ def test_the_style_sheet_and_the_page_ask_for_nothing_from_outside() -> None:
     for file in (ROOT / "assets/style.css", ROOT / ".streamlit/config.toml"):
         assert "http" not in file.read_text()
         assert "@import" not in file.read_text()
+
+
+def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
+    table = (ROOT / "docs/security.md").read_text().split("## Bounds")[1].split("## ")[0]
+    rows = dict(re.findall(r"^\| (.+?) \| (.*\d.*) \|$", table, re.MULTILINE))
+    found = {what: re.findall(r"\d+", bound.replace(",", "")) for what, bound in rows.items()}
+    of, mega, hour = Settings.model_construct(), 1024 * 1024, 3600
+    picture = pictures.MAX_BYTES // mega
+    expected = {
+        "pictures in memory, for all": (of.picture_memory,),
+        "the same, for each browser or person": (100 * blobs.share // blobs.bound,),
+        "one picture, in bytes and pixels": (picture, pictures.MAX_PIXELS // 10**6),
+        "an upload, in bytes and pixels": (
+            uploads.API_BYTES // mega,
+            pictures.MAX_UPLOAD_PIXELS // 10**6,
+        ),
+        "an answer of a server": (fetch.MAX_ANSWER_BYTES // mega, clients.MAX_ERROR_BYTES // 1024),
+        "a picture that is fetched by its address": (fetch.FETCH_SECONDS, fetch.MAX_REDIRECTS),
+        "a prompt": (moves.MAX_PROMPT,),
+        "attempts under review, recent pictures": (choosing.MAX_ATTEMPTS,),
+        "pictures of a click from each model, a person's own": (moves.MAX_COUNT, moves.MAX_SOURCES),
+        "calls in flight": (of.image_concurrency,),
+        "tries of a request": (create_flow("generate").start_node.max_retries,),
+        "seconds without news": (of.image_timeout,),
+        "browsers and people that are remembered": (
+            memory.KEEP_BROWSERS,
+            memory.KEEP_SECONDS // hour,
+        ),
+        "reviews that are remembered, and that wait": (
+            reviews.KEEP_REVIEWS,
+            reviews.KEEP_SECONDS // hour,
+            reviews.WAIT.days * 24,
+        ),
+        "pictures that an agent asks for before a person has looked": (of.agent_pictures,),
+        "jobs that are remembered": (
+            jobs.KEEP_UNDELIVERED,
+            jobs.KEEP_DELIVERED,
+            jobs.KEEP_SECONDS // hour,
+        ),
+        "what is learnt of servers": (
+            api._refused.maxsize,
+            api.REMEMBERED_SECONDS // 60,
+            catalogue._asked.maxsize,
+            catalogue.KEEP_SECONDS // 60,
+        ),
+        "results whose archives can be asked for": (addresses.KEEP_OFFERS,),
+        "an archive, as the checker reads it": (verify.LONGEST_RECORD // mega, picture),
+    }
+    assert found == {what: [f"{one:.0f}" for one in bounds] for what, bounds in expected.items()}

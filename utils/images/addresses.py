@@ -1,6 +1,7 @@
 """Routes of our own for pictures and archives: Streamlit's own takes a file away while other
 sessions end."""
 
+import threading
 from collections.abc import Callable
 
 from cachetools import LRUCache
@@ -24,6 +25,7 @@ ARCHIVE = "archive"
 # Results that lie open at once. Of an archive there is no more here than its record.
 KEEP_OFFERS = 1000
 
+_lock = threading.Lock()
 _offers = LRUCache[str, Callable[[], bytes]](KEEP_OFFERS)
 
 
@@ -41,7 +43,8 @@ def offer(name: str, make: Callable[[], bytes]) -> str:
 
     The last that was offered by a name is what is found; without a slash as above.
     """
-    _offers[name] = make
+    with _lock:
+        _offers[name] = make
     return f"{ARCHIVES[1:]}/{signer(ARCHIVE).sign(name).decode()}"
 
 
@@ -56,7 +59,8 @@ def serve(request: Request) -> Response:
 
 def serve_archive(request: Request) -> Response:
     """Answer with an archive; the page's link has its name."""
-    make = _offers.get(_signed(ARCHIVE, request))
+    with _lock:
+        make = _offers.get(_signed(ARCHIVE, request))
     if make is None:
         return Response(status_code=404)
     return Response(make(), headers=NOT_KEPT, media_type="application/zip")

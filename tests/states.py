@@ -37,7 +37,7 @@ from tests.studio import (
 from utils.demo.painter import paint
 
 Scheme = Literal["light", "dark"]
-WINDOWS = ((390, 844), (768, 1024), (1366, 768), (1920, 1080))
+WINDOWS = ((320, 640), (390, 844), (768, 1024), (1366, 768), (1920, 1080))
 BACKGROUNDS: dict[Scheme, str] = {"light": "rgb(251, 250, 247)", "dark": "rgb(21, 22, 20)"}
 PROMPT = "A lighthouse by the sea at sunset"
 LONG_PROMPT = ("A lighthouse on a rock in the sea, with a boat and two gulls, at sunset. " * 28)[

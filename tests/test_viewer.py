@@ -204,6 +204,19 @@ def test_on_a_phone_two_are_one_above_the_other(
         assert width_of(page, pane) >= 360
 
 
+def test_four_are_whole_on_the_smallest_phone(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    to_attempts(page, api_app, images_server, 4)
+    page.keyboard.press("v")
+    expect(panes(page)).to_have_count(4)
+    inside = page.locator("dialog section").locator("canvas, img, button").filter(visible=True)
+    edges = [box["x"] + box["width"] for box in map(box_of, inside.all())]
+    assert len(edges) == 8
+    assert max(edges) <= 320
+
+
 def test_either_of_two_is_approved_where_they_are_compared(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -191,15 +191,17 @@ def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(
 
 def test_a_limit_holds_for_clicks_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     limit(monkeypatch, all_pictures_hour=10)
-    spending = Spending()
     begun: list[str] = []
     together = threading.Barrier(8)
 
     def click(person: str) -> None:
+        # Each is a server of its own, which shares no more than the count.
+        server = Spending()
         together.wait()
+        server.left(person)
         for _ in range(10):
             try:
-                spending.begin(person, 0)
+                server.begin(person, 0)
             except SpentError:
                 continue
             begun.append(person)

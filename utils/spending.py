@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from cachetools import cached
 
 from utils.settings import Settings, get_settings, store_address
 
@@ -200,7 +201,8 @@ def _item(limit: Limit) -> "RateLimitItem":
     return kind(int(limit.most * SCALE[limit.unit]), namespace=namespace)  # type: ignore[no-any-return]
 
 
-@cache
+# One, whoever is first: what another one had counted would be forgotten.
+@cached({}, condition=threading.Condition())
 def _limiter() -> "FixedWindowRateLimiter":
     # Imported where a limit is set: it takes 70 ms of the start.
     from limits.storage import storage_from_string

@@ -8,11 +8,12 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
 
+from cachetools import cached
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -168,7 +169,7 @@ class _Metrics:
         self.dollars.labels(call.model).inc(call.dollars)
 
 
-@cache
+@cached({}, condition=threading.Condition())
 def _metrics() -> _Metrics:
     return _Metrics()
 

@@ -68,10 +68,11 @@ def ask(
     *,
     key: str = "",
     owner: str = OWNER,
+    payer: str = "",
     on_partial: Callable[[images.Draft], None] = lambda draft: None,
 ) -> images.Picture | Problem:
     """Make the call and return how it ends."""
-    call = images.make(PENDING, asked, key, owner)
+    call = images.make(PENDING, asked, key, owner, payer)
 
     async def end() -> images.Picture:
         return await call(on_partial)

@@ -145,6 +145,9 @@ def test_another_picture_is_never_on_the_canvas_while_its_own_is_on_its_way(
     expect(facts(page)).to_contain_text("Picture 1 ·")
     wait_until_asked_for(page, held)
     expect(picture_of(page)).to_have_js_property("naturalWidth", 0)
+    # Nor behind it, where a draft is until its picture is there.
+    behind = "one => getComputedStyle(one.parentElement).backgroundImage"
+    assert picture_of(page).evaluate(behind) == "none"
     held[0].continue_()
     assert shown_bytes(page) == base64.b64decode(picture("one", SIZE))
 

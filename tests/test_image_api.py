@@ -614,6 +614,19 @@ def test_a_limit_of_dollars_that_is_used_up_holds_where_no_price_is_known(
 
 
 @pytest.mark.usefixtures("one_picture_an_hour")
+def test_who_looks_at_a_review_and_asks_for_more_pays_for_it(images_server: ImagesServer) -> None:
+    chooses = shared(owner="the review", payer="me")
+    images.choose_engines(chooses)
+    ask(wish(), owner="the review", payer="me")
+    cost = (10 * 5 + 1000 * 30) / 1e6
+    for owner, pictures, dollars in (("the review", 1, 1.0), ("me", 0, 1 - cost)):
+        found = [one.many for one in spending.left(owner)]
+        assert found == pytest.approx([pictures, dollars], abs=0.002)
+    with pytest.raises(SpentError):
+        images.choose_engines(chooses)
+
+
+@pytest.mark.usefixtures("one_picture_an_hour")
 def test_a_picture_counts_by_what_it_has_cost(images_server: ImagesServer) -> None:
     made(wish())
     assert left() == pytest.approx([0, 1 - (10 * 5 + 1000 * 30) / 1e6], abs=0.002)

@@ -132,10 +132,9 @@ def test_while_a_picture_is_made_none_is_taken(
 def test_who_asks_for_it_is_told_that_it_is_their_turn_without_the_prompt(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    first, second = Gate(), Gate()
-    images_server.script(
-        [first, *plain(picture("one"))], [second, *plain(picture("two"))], hold=Gate()
-    )
+    first, second, third = Gate(), Gate(), Gate()
+    names = {"one": first, "two": second, "three": third}
+    images_server.script(*([gate, *plain(picture(name))] for name, gate in names.items()))
     page.add_init_script(NOTE_NOTIFICATIONS)
     open_app(page, api_app)
     generate(page, "a secret fox")
@@ -158,6 +157,12 @@ def test_who_asks_for_it_is_told_that_it_is_their_turn_without_the_prompt(
     assert "secret" not in options
     # Who looks at the page needs no telling.
     page.evaluate("window.away = false")
+    expect_settled(page)
+    button(page, "Regenerate").click()
+    expect(page).to_have_title("Working… · Image review")
+    third.set()
+    expect(page).to_have_title("Ready · Image review")
+    assert page.evaluate("window.told.length") == 1
     bell.click()
     expect(bell).to_have_attribute("aria-pressed", "false")
 

@@ -133,12 +133,42 @@ def test_what_a_finger_draws_is_no_swipe_and_arrives_where_it_was_drawn(
     expect_selected(phone, 2)
     expect_settled(phone)
     phone.evaluate("scrollTo(0, 0)")
-    draw_by_finger(phone, PLACES)
+    # So far to one side, and no further down, as who swipes.
+    places = [(0.15, 0.5), (0.3, 0.5), (0.85, 0.5)]
+    draw_by_finger(phone, places)
     expect(phone.get_by_text(re.compile("^Marked: "))).to_be_visible()
     expect_selected(phone, 2)
     send(phone)
     expect_selected(phone, 3)
-    strokes_are_where_they_were_drawn(images_server.calls[2].parts["markup"][0], PLACES)
+    strokes_are_where_they_were_drawn(images_server.calls[2].parts["markup"][0], places)
+
+
+def test_a_stroke_is_one_fingers_and_none_that_is_broken_off(
+    phone: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_marking(phone, api_app, images_server)
+    touch: CDPSession = phone.context.new_cdp_session(phone)
+    first, second, third = on_screen(phone, PLACES)
+
+    def tell(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    lines = surface(phone).locator("polyline")
+    tell("touchStart", first)
+    tell("touchMove", second)
+    expect(lines).to_have_count(1)
+    tell("touchCancel")
+    expect(lines).to_have_count(0)
+    tell("touchStart", first)
+    tell("touchMove", second)
+    drawn = lines.get_attribute("points")
+    tell("touchStart", second, third)
+    tell("touchMove", second, first)
+    expect(lines).to_have_attribute("points", drawn or "")
+    tell("touchEnd")
+    expect(phone.get_by_text(re.compile("^Marked: "))).to_be_visible()
+    expect(lines).to_have_count(1)
 
 
 def test_drawing_sends_nothing_until_a_stroke_ends_and_then_one_message(
@@ -172,11 +202,19 @@ def test_drawing_sends_nothing_until_a_stroke_ends_and_then_one_message(
 def test_the_keyboard_marks_fields(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    to_marking(page, api_app, images_server, "second")
+    to_marking(page, api_app, images_server, "second", "third")
+    button(page, "Regenerate").click()
+    expect_selected(page, 2)
+    expect_settled(page)
     surface(page).focus()
     page.keyboard.press("9")
     expect(page.get_by_text("Marked: lower right,")).to_be_visible()
-    expect_selected(page, 1)
+    # It marks a field, and chooses no picture of that number.
+    page.keyboard.press("1")
+    expect(page.get_by_text("Marked: upper left and lower right,")).to_be_visible()
+    expect_selected(page, 2)
+    page.keyboard.press("Backspace")
+    expect(page.get_by_text("Marked: lower right,")).to_be_visible()
     # By name, for voice control; and the same again takes it back.
     button(page, "Mark the upper left").click()
     expect(page.get_by_text("Marked: upper left and lower right,")).to_be_visible()
@@ -186,8 +224,8 @@ def test_the_keyboard_marks_fields(
     expect(button(page, "Mark the lower right")).to_have_attribute("aria-pressed", "false")
     expect_settled(page)
     send(page)
-    expect_selected(page, 2)
-    is_marked = marked_at(images_server.calls[1].parts["markup"][0])
+    expect_selected(page, 3)
+    is_marked = marked_at(images_server.calls[2].parts["markup"][0])
     assert is_marked(0.2, 1 / 3)
     assert not is_marked(0.9, 0.9)
 

@@ -17,8 +17,9 @@ from utils.images import page
 from utils.images.differences import prompt_difference, settings_difference
 from utils.images.pictures import as_seen, check_picture, decode, size_of
 from utils.marks.strokes import MAX_STROKES, MAX_TEXT, brush
+from utils.review import moves
 from utils.review.blobs import blobs
-from utils.review.records import Engine, Wish
+from utils.review.records import Engine, Pending, Wish
 
 SIZE = (320, 240)
 LINE = [40, 60, 120, 60]
@@ -294,6 +295,16 @@ def test_a_composed_picture_names_both_and_costs_nothing(server: ImagesServer) -
     assert kept(after) == decode(picture("all new", SIZE))
     with pytest.raises(LookupError):
         images.put_back("a browser", "gone", after, asked.mark)
+
+
+def test_of_two_clicks_on_put_the_rest_back_comes_one_picture(server: ImagesServer) -> None:
+    server.script(plain(picture("all new", SIZE)))
+    store, asked = new_store(), marked()
+    moves.receive(store, Pending("change", "click", asked), made(asked))
+    for _ in range(2):
+        page.put_rest_back(store, "change")
+    assert [one.id for one in store["attempts"]] == ["change", "change-put-back"]
+    assert store["under_review"] == "change-put-back"
 
 
 def test_a_late_click_on_what_is_gone_is_answered_by_a_sentence() -> None:

@@ -421,7 +421,8 @@ def test_the_session_state_is_shown_where_the_server_is_set_to(
     monkeypatch.setenv("SHOW_STATE", "1")
     get_settings.cache_clear()
     app = AppTest.from_file("../app.py", default_timeout=20).run()
-    app.sidebar.text_input[0].set_value("sk-typed")
+    key_box = app.sidebar.text_input[0].set_value("sk-typed")
+    assert key_box.proto.type == key_box.proto.PASSWORD
     image = put_under_review(app, "a red fox")
     click(app, "Approve")
     (shown,) = app.sidebar.json

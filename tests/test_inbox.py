@@ -18,9 +18,11 @@ from utils.images.pictures import decode
 
 # Gives a picture to the page, as a paste or a drop does.
 GIVE = """async ([kind, name, data, where]) => {
+    const types = { png: "image/png", jpg: "image/jpeg", webp: "image/webp" };
+    const type = types[name.split(".").at(-1)] ?? "";
     const bytes = await (await fetch(`data:image/png;base64,${data}`)).arrayBuffer();
     const transfer = new DataTransfer();
-    transfer.items.add(new File([bytes], name, { type: name.endsWith("png") ? "image/png" : "" }));
+    transfer.items.add(new File([bytes], name, { type }));
     const all = { bubbles: true, cancelable: true };
     const target = document.querySelector(where);
     if (kind === "paste") {
@@ -43,9 +45,9 @@ NOTE_NOTIFICATIONS = """
 """
 
 
-@pytest.mark.parametrize("kind", ["paste", "drop"])
+@pytest.mark.parametrize(("kind", "second"), [("paste", "table.jpg"), ("drop", "table.webp")])
 def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
-    page: Page, api_app: RunningApp, images_server: ImagesServer, kind: str
+    page: Page, api_app: RunningApp, images_server: ImagesServer, kind: str, second: str
 ) -> None:
     images_server.script(plain(picture("one")), plain(picture("two")))
     open_app(page, api_app)
@@ -57,8 +59,8 @@ def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
     generate(page, "a room")
     expect_screen(page, "2. Review Generated Image")
     expect_settled(page)
-    assert page.evaluate(GIVE, [kind, "table.png", picture("table"), "body"])
-    expect(along.get_by_alt_text("table.png")).to_be_visible()
+    assert page.evaluate(GIVE, [kind, second, picture("table"), "body"])
+    expect(along.get_by_alt_text(second)).to_be_visible()
     expect_settled(page)
     button(page, "Generate Image").click()
     expect(thumbnails(page)).to_have_count(2)

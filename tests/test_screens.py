@@ -28,8 +28,9 @@ from utils.images.page import EXAMPLES
 from utils.images.pictures import check_picture, shorten
 from utils.jobs.outcomes import NOT_BEGUN, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Jobs
-from utils.review import asking, moves
+from utils.review import asking, choosing, moves
 from utils.review.blobs import blobs
+from utils.review.memory import browser_memory
 from utils.review.records import (
     Approval,
     Cost,
@@ -468,6 +469,45 @@ def test_a_recent_picture_can_be_reopened_and_all_can_be_cleared(app: AppTest) -
     click(app, "Clear them")
     assert labels(app) == {"Generate Image"}
     assert examples(app).options == list(EXAMPLES)
+
+
+def test_a_model_is_named_as_its_server_names_it(app: AppTest) -> None:
+    put_under_review(app)
+    shared = store(app)
+    (attempt,) = shared["attempts"]
+    wish = replace(attempt.wish, engine=Engine("a server", f'"><b>{QUOTES}'))
+    shared["attempts"] = (replace(attempt, wish=wish),)
+    before = Markup(html(app)).tags
+    app.run()
+    assert Markup(html(app)).tags == before
+
+
+def test_a_click_goes_to_what_was_seen_though_something_else_comes_in_the_same_turn(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_under_review(app, "a fox")
+    (fox,) = store(app)["attempts"]
+
+    def take_late(shared: Store) -> None:
+        owl = replace(fox, id="owl", wish=replace(fox.wish, prompt="an owl"))
+        choosing.add(shared, [owl], "owl")
+
+    monkeypatch.setattr("nodes.take_late", take_late)
+    click(app, "Regenerate")
+    assert [one.wish.prompt for one in store(app)["attempts"]] == ["a fox", "an owl", "a fox"]
+
+
+def test_a_request_is_remembered_before_the_page_is_drawn(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Store) -> None:
+        raise RuntimeError
+
+    app.text_area[0].set_value("a fox")
+    monkeypatch.setattr("screens.initial_input.render", fail)
+    button(app, "Generate Image").click().run()
+    (waiting,) = cast("tuple[Pending, ...]", browser_memory.recall(store(app)["owner"])["pending"])
+    assert waiting.wish.prompt == "a fox"
 
 
 @pytest.mark.parametrize("prompt", [MARKDOWN, QUOTES, "two\nlines", "😀 ünïcödé", "x" * 5000])

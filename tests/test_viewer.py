@@ -391,6 +391,38 @@ def test_an_approval_that_the_page_does_not_offer_is_none_later_either(
     expect_screen(page, "2. Review Generated Image")
 
 
+def test_who_does_something_else_before_an_approval_is_taken_has_changed_their_mind(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("z")
+    expect(panes(page)).to_have_count(1)
+    # As if the page had not shown this attempt yet.
+    approve = page.locator("[class*=st-key-Approve-]").element_handle()
+    name = approve.evaluate(
+        "(one) => { const name = one.className; one.className = ''; return name; }"
+    )
+    page.keyboard.press("a")
+    expect(viewer(page)).to_be_hidden()
+    page.keyboard.press("x")
+    approve.evaluate("(one, name) => { one.className = name; }", name)
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect_settled(page)
+    expect_screen(page, "2. Review Generated Image")
+
+
+@pytest.mark.parametrize("key", ["c", "v", "z"])
+def test_a_key_of_the_browsers_own_opens_nothing(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, key: str
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press(f"Control+{key}")
+    expect(viewer(page)).to_be_hidden()
+    page.keyboard.press(key)
+    expect(viewer(page)).to_be_visible()
+
+
 def test_a_quick_hand_that_closes_and_opens_again_sees_the_picture(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -38,8 +38,9 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
         stage - "cancel" >> cancel
         stage - "start over" >> start_over
         stage - "ask" >> ask
-    for wait in (generate, person, cancel):
+    for wait in (generate, cancel):
         wait - "review" >> user_feedback
+    for wait in (generate, person, cancel):
         wait - "stay" >> ask
     start_over - "empty" >> initial_input
 

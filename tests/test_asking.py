@@ -485,3 +485,26 @@ def test_an_address_that_fails_is_one_line_and_delays_nothing(
     visitor(shared)
     wait_until(lambda: "REVIEW_WEBHOOK was not told of waiting: ConnectError" in caplog.text, 10)
     assert "secret-path" not in caplog.text
+
+
+def test_of_a_click_on_approve_in_the_breath_of_ask_a_person_nothing_comes() -> None:
+    shared = new_store()
+    first, second = stores.make(shared, "first"), stores.make(shared, "second")
+    by_key(shared)[asking.PURPOSE] = "the cover"
+    asking.ask(shared, LINK)
+    asking.approve(shared, first.id)
+    assert shared["approved"] == ""
+    assert shared["decision"] == "ask a person"
+    (review,) = asking.asked_reviews(shared)
+    assert review.shown == second.id
+
+
+def test_who_waits_hears_that_the_same_link_was_used_for_something_else() -> None:
+    shared = new_store()
+    stores.make(shared, "first")
+    by_key(shared)[asking.PURPOSE] = "the cover"
+    asking.ask(shared, LINK)
+    (review,) = asking.asked_reviews(shared)
+    asking._open(replace(review, number=review.number + 1))
+    job = jobs.join(shared["pending"][0].id, asking.wait_for_person(review))
+    assert stores.outcome(job) == asking.ASKED_ANEW

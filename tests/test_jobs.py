@@ -50,7 +50,7 @@ class Engine:
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Problem):
             raise FailedError(outcome)
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -279,9 +279,23 @@ def test_cancel_reaches_a_job_that_waits_for_its_next_try(jobs: Jobs) -> None:
     job = join(jobs, "a", engine)
     wait_for(job, Phase.PAUSED)
     jobs.cancel("a")
-    assert outcome(join(jobs, "a", engine)) == CANCELLED
+    # What has failed so far cost nothing, and nothing is under way.
+    assert outcome(join(jobs, "a", engine)) == NOT_BEGUN
     assert engine.calls == 1
     assert job.news.lost == 0
+
+
+def test_what_may_have_been_billed_is_said_of_a_job_that_is_cancelled_after_it(jobs: Jobs) -> None:
+    engine = Engine(Problem("broken", "Wait.", retry=True, billed=True, retry_after=60), RESULT)
+    job = join(jobs, "a", engine)
+    wait_for(job, Phase.PAUSED)
+    jobs.cancel("a")
+    assert outcome(join(jobs, "a", engine)) == CANCELLED
+    assert job.news.lost == 1
+
+
+def test_a_call_whose_own_task_is_cancelled_ends_its_job(jobs: Jobs) -> None:
+    assert outcome(join(jobs, "a", Engine(asyncio.CancelledError()))) == UNKNOWN
 
 
 def test_a_job_that_is_cancelled_before_it_begins_never_begins(jobs: Jobs) -> None:

@@ -148,6 +148,38 @@ def test_what_a_tab_gave_up_does_not_come_back(browsers: BrowserMemory) -> None:
     assert open_tab(browsers)["costs"][pending.id].lost == 1
 
 
+def test_what_has_just_come_in_another_tab_is_not_the_first_to_go(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    for number in range(choosing.MAX_ATTEMPTS):
+        make_in(browsers, tab, f"old {number}")
+    moves.start_over(tab)
+    browsers.remember(tab)
+    one, two = open_tab(browsers), open_tab(browsers)
+    make_in(browsers, one, "new")
+    two["task_input"] = "typed"
+    browsers.remember(two)
+    moves.mend(one)
+    assert [attempt.wish.prompt for attempt in one["attempts"]] == ["new"]
+    assert "new" in prompts(open_tab(browsers))
+    assert "old 0" not in prompts(open_tab(browsers))
+
+
+def test_what_may_still_come_late_is_looked_for_whatever_another_tab_writes(
+    browsers: BrowserMemory,
+) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    pending = ask(one)
+    moves.fail(one, pending, INTERRUPTED)
+    browsers.remember(one)
+    two["task_input"] = "typed"
+    browsers.remember(two)
+    reloaded = open_tab(browsers)
+    assert reloaded["late"] == (pending,)
+    moves.await_no_more(reloaded, pending)
+    browsers.remember(reloaded)
+    assert open_tab(browsers)["late"] == ()
+
+
 def test_what_a_person_clears_stays_cleared(browsers: BrowserMemory) -> None:
     tab, other = open_tab(browsers), open_tab(browsers)
     make_in(browsers, tab, "one")

@@ -615,6 +615,21 @@ def test_who_keeps_all_there_is_room_for_is_told_before_anything_is_asked_for(
     assert "Keep one less" in shared["error_message"]
 
 
+def test_what_one_click_brings_stays_whatever_is_kept_and_approved_meanwhile(shared: Store) -> None:
+    old = [make(shared, f"number {number}") for number in range(choosing.MAX_ATTEMPTS)]
+    for attempt in old[:20]:
+        choosing.keep(shared, attempt.id)
+    shared["count"] = 4
+    moves.regenerate(shared, shared["click_id"], choose)
+    pending = shared["pending"]
+    assert len(pending) == 4
+    for number, one in enumerate(pending):
+        moves.approve(shared, old[20 + number].id)
+        moves.receive(shared, one, result(shared, f"new {number}"))
+    assert {one.id for one in pending} <= {one.id for one in shared["attempts"]}
+    assert {one.id for one in old[:20]} <= {one.id for one in shared["attempts"]}
+
+
 def test_a_change_with_too_many_sources_asks_for_nothing_and_says_so(shared: Store) -> None:
     make(shared)
     boxes.use_references(shared, [(f"sha{number}", "me.png") for number in range(16)], "")
@@ -689,6 +704,18 @@ def test_attempts_are_bounded_and_what_is_approved_stays(shared: Store) -> None:
     assert len(shared["attempts"]) == choosing.MAX_ATTEMPTS
     assert shared["attempts"][0] == first
     assert shared["attempts"][-1].number == choosing.MAX_ATTEMPTS + 3
+
+
+def test_of_a_result_that_is_gone_nothing_is_left_for_a_reader(shared: Store) -> None:
+    gone, stays = make(shared, "gone"), make(shared, "stays")
+    moves.approve(shared, gone.id)
+    choosing.select(shared, stays.id)
+    names = [one.result.name for one in (gone, stays)]
+    blobs.hold(shared["owner"], names)
+    blobs.hold(shared["owner"], names[1:])
+    moves.mend(shared)
+    assert shared["final_result"] == ""
+    assert shared["generated_image"] == base64_of("stays")
 
 
 def test_what_belongs_to_an_attempt_comes_back_with_it_and_goes_with_it(shared: Store) -> None:

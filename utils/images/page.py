@@ -18,6 +18,7 @@ from utils import images, marks
 from utils.images.record_page import described
 from utils.images.record_page import render_record as render_record
 from utils.images.record_page import show_plain_record as show_plain_record
+from utils.marks import surface
 from utils.review import boxes, choosing, moves
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.interruptions import uninterrupted
@@ -177,7 +178,7 @@ def render_marking(shared: Store, attempt: Attempt) -> None:
         mark = marks.read(strokes, size)
         boxes.mark(shared, attempt.id, marks.write(mark) if mark else "")
 
-    marks.render(f"mark-{attempt.id}", attempt.id, size, drawn, take)
+    surface.render(f"mark-{attempt.id}", attempt.id, size, drawn, take)
     mark = marks.read(drawn, size)
     st.text(f"Marked: {marks.describe(mark)}." if mark else "Nothing is marked.")
 

@@ -159,7 +159,10 @@ async def outcome_of(job_id: str, call: Call, on_partial: OnPartial) -> object:
         return await call(on_partial)
     except FailedError as exc:
         return exc.problem
-    except Exception as exc:
+    except (Exception, asyncio.CancelledError) as exc:
+        # A call's own task may be cancelled too: nobody but us may end a job without a word.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
         # Where, but not what it said: an exception's text may hold a prompt or a key.
         where = "".join(traceback.format_tb(exc.__traceback__))
         logger.error("request=%s unexpected %s\n%s", job_id, type(exc).__name__, where)
@@ -239,7 +242,8 @@ class Jobs:
         with self._lock:
             job = self._find(job_id) or Job(job_id)
             future = job.future
-            self._end(job, CANCELLED if job.news.tries else NOT_BEGUN)
+            working = job.news.phase is Phase.WORKING
+            self._end(job, CANCELLED if working or job.news.lost else NOT_BEGUN)
         if future:
             future.cancel()
         return job
@@ -309,17 +313,8 @@ class Jobs:
                 break
             pause = pause_before_next(outcome, wait, news.tries)
             now = time.monotonic()
-            job.tell(
-                News(
-                    Phase.PAUSED,
-                    now,
-                    news.tries,
-                    news.max_tries,
-                    lost,
-                    setback=outcome.kind,
-                    resume_at=now + pause,
-                )
-            )
+            paused = replace(news, phase=Phase.PAUSED, since=now, lost=lost, setback=outcome.kind)
+            job.tell(replace(paused, partial=None, drafts=0, resume_at=now + pause))
             await asyncio.sleep(pause)
             job.tell(replace(job.news, phase=Phase.QUEUED, since=time.monotonic()))
         with self._lock:

@@ -2,7 +2,6 @@
 
 from utils.marks.areas import changed_outside, markup, mask, put_back
 from utils.marks.strokes import Mark, describe, read, write
-from utils.marks.surface import render
 
 __all__ = [
     "Mark",
@@ -12,6 +11,5 @@ __all__ = [
     "mask",
     "put_back",
     "read",
-    "render",
     "write",
 ]

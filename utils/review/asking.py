@@ -10,7 +10,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
-from utils.jobs.outcomes import CANCELLED, FORGOTTEN, NOBODY, STORE_AWAY, WITHDRAWN, FailedError
+from utils.jobs.outcomes import (
+    CANCELLED,
+    FORGOTTEN,
+    NOBODY,
+    STORE_AWAY,
+    WITHDRAWN,
+    FailedError,
+    Problem,
+)
 from utils.jobs.table import Call, OnPartial
 from utils.review import boxes, choosing, moves
 from utils.review.interruptions import uninterrupted
@@ -30,6 +38,9 @@ LONGEST = 300
 LOOK = 1.0
 AWAY = "Your decision could not be written down just now. Try again in a moment."
 GONE = "This request does not wait any more. Whoever sent you the link can ask again."
+ASKED_ANEW = Problem(
+    "asked anew", "Somebody else has asked anew under the same link. Open it to see what for."
+)
 ANEW = "This was asked anew just now. Look at what is asked for, and decide about that."
 
 
@@ -137,8 +148,10 @@ def wait_for_person(review: Review) -> Call:
                 found = await asyncio.to_thread(reviews.find, review.id)
             except ConnectionError:
                 found = review
-            if found is None or found.number != review.number:
+            if found is None:
                 raise FailedError(FORGOTTEN)
+            if found.number != review.number:
+                raise FailedError(ASKED_ANEW)
             if found.decision:
                 return found.decision
             if is_over(found):
@@ -247,7 +260,9 @@ def take(shared: Store, review: Review) -> None:
 def approve(shared: Store, attempt_id: str) -> None:
     """Approve an attempt; where others asked for it, if nobody has decided before."""
     if not visits(shared):
-        moves.approve(shared, attempt_id)
+        # Of a click on Ask a person in the same breath: who is asked decides.
+        if not asked_reviews(shared):
+            moves.approve(shared, attempt_id)
         return
     if not may_decide(shared):
         return

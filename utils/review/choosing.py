@@ -141,9 +141,11 @@ def clear_recent(shared: Store) -> None:
 def bounded(shared: Store, attempts: tuple[Attempt, ...], wanted: str = "") -> tuple[Attempt, ...]:
     """Drop the oldest where there are too many, of those that are set aside before all others.
 
-    What is kept stays, and the result, and what is under review; `wanted` is one more that does.
+    What is kept stays, and the result, what is under review, and all that one click has brought
+    last; `wanted` is one more that does.
     """
-    pinned = {*shared["kept"], shared["approved"], shared["under_review"], wanted, attempts[-1].id}
+    pinned = {*shared["kept"], shared["approved"], shared["under_review"], wanted}
+    pinned |= {one.id for one in attempts if one.click == attempts[-1].click}
     free = [one.id for one in attempts if one.id not in pinned]
     free.sort(key=lambda one: one not in shared["aside"])
     gone = free[: max(0, len(attempts) - MAX_ATTEMPTS)]

@@ -79,12 +79,15 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
     attempts = [one for key in ("recent", "attempts") for one in _attempts(theirs, key)]
     unseen = _unseen(attempts, _kept(base), _kept(mine))
     waiting = _unseen(_pending(theirs), _pending(base), _pending(mine))
+    late = _unseen(*[_pending(one, "late") for one in (theirs, base, mine)])
     costs = {key: cost for one in (theirs, mine) for key, cost in _costs(one).items()}
     return {
         **theirs,
         **mine,
-        "recent": (*unseen, *_attempts(mine, "recent"))[-MAX_ATTEMPTS:],
+        # What has just come in another tab goes last of all.
+        "recent": (*_attempts(mine, "recent"), *unseen)[-MAX_ATTEMPTS:],
         "pending": (*waiting, *_pending(mine)),
+        "late": (*late, *_pending(mine, "late")),
         "costs": costs,
     }
 

@@ -108,6 +108,7 @@ def mend(shared: Store) -> None:
     if len(there) < len(shared["attempts"]):
         shared["error_message"] = "Some results are no longer kept here, and are gone."
         shared["attempts"] = there
+        choosing.write_base64(shared)
     if shared["under_review"] not in (ids or [""]):
         shared["under_review"] = ids[-1] if ids else ""
         choosing.write_base64(shared)

@@ -119,8 +119,8 @@ CANCEL = (
     + """
 local outcome = get('outcome')
 if not outcome then
-  outcome = number('tries') > 0 and ARGV[4] or ARGV[5]
   local lost = number('lost') + (get('phase') == 'working' and 1 or 0)
+  outcome = lost > 0 and ARGV[4] or ARGV[5]
   finish(ARGV[1], ARGV[2], outcome, 'cancelled', lost)
   redis.call('EXPIRE', job, ARGV[3])
 end

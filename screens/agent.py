@@ -34,8 +34,8 @@ def render_asking(shared: Store) -> None:
     st.text_area(
         "Prompt",
         key=PROMPT,
-        on_change=type_prompt,
-        args=(shared,),
+        on_change=boxes.type_prompt,
+        args=(shared, PROMPT),
         disabled=resting,
     )
     parts.click_button(shared, "Generate Image", "generate", key="Generate Image")
@@ -75,8 +75,8 @@ def render_attempts(shared: Store) -> None:
         list(numbers),
         format_func=lambda attempt_id: numbers[attempt_id],
         key=ATTEMPT,
-        on_change=pick,
-        args=(shared,),
+        on_change=choosing.pick_by_id,
+        args=(shared, ATTEMPT),
         disabled=bool(shared["pending"]),
     )
 
@@ -86,15 +86,3 @@ def render_result(shared: Store) -> None:
     attempt = choosing.find_attempt(shared, shared["approved"])
     page.show_plain(attempt)
     page.show_plain_record(shared, attempt)
-
-
-def type_prompt(shared: Store) -> None:
-    """Keep the prompt that was written."""
-    shared["task_input"] = str(by_key(shared)[PROMPT])
-    # The box that a person would have holds the same.
-    boxes.fit_boxes(shared)
-
-
-def pick(shared: Store) -> None:
-    """Put the attempt under review that was chosen."""
-    choosing.select(shared, str(by_key(shared)[ATTEMPT]))

@@ -1,4 +1,4 @@
-"""How long pictures take on this server, learnt from its own recent ones."""
+"""How long jobs take on this server, learnt from its own recent ones."""
 
 import threading
 from collections import deque
@@ -14,7 +14,7 @@ _seconds: LRUCache[Hashable, deque[float]] = LRUCache(256)
 
 
 def note(kind: Hashable, seconds: float) -> None:
-    """Take in that a picture of this kind took so long; what is of no kind teaches nothing."""
+    """Take in that a job of this kind took so long; what is of no kind teaches nothing."""
     if kind is None:
         return
     with _lock:
@@ -22,7 +22,7 @@ def note(kind: Hashable, seconds: float) -> None:
 
 
 def expect(kind: Hashable) -> float | None:
-    """Return how many seconds a picture of this kind will probably take; None if none is known."""
+    """Return how many seconds a job of this kind will probably take; None if none is known."""
     with _lock:
         recent = _seconds.get(kind)
         return median(recent) if recent else None

@@ -233,7 +233,7 @@ def look(shared: Store) -> bool:
 
 
 def _is_there(shared: Store, attempt_id: str) -> bool:
-    """Return whether an attempt is among this session's, and its picture still kept."""
+    """Return whether an attempt is among this session's, and its result still kept."""
     found = [one for one in shared["attempts"] if one.id == attempt_id]
     return bool(choosing.still_there(found))
 

@@ -26,6 +26,14 @@ def prompt_key(shared: Store) -> str:
 
 
 @uninterrupted
+def type_prompt(shared: Store, key: str) -> None:
+    """Keep the prompt that a program has written into the box of this key."""
+    shared["task_input"] = str(by_key(shared)[key])
+    # The box that a person would have holds the same.
+    fit_boxes(shared)
+
+
+@uninterrupted
 def edit_prompt(shared: Store) -> None:
     """Keep the text of the prompt box."""
     text = by_key(shared).get(prompt_key(shared))

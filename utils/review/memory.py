@@ -2,7 +2,7 @@
 
 Snapshots of a few kB by owner, which name what is in the table of blobs. Remembering is merging:
 attempts and requests are only added by a tab, or removed by the tab that removed them, and of all
-else the newest counts.
+else what was written last counts, whole.
 """
 
 import threading
@@ -34,7 +34,7 @@ class BrowserMemory:
         self._snapshots = _Snapshots(KEEP_BROWSERS, KEEP_SECONDS, timer=monotonic)
 
     def remember(self, shared: Store) -> None:
-        """Merge what has changed in `shared` since the last time into what is remembered.
+        """Merge `shared`, if it has changed since the last time, into what is remembered.
 
         A tab that only lies open changes nothing, but keeps its browser from being forgotten.
         """

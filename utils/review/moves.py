@@ -389,7 +389,7 @@ def _ask(
         return
     if len(sources) > MAX_SOURCES:
         shared["error_message"] = (
-            f"With the picture to change these are more than {MAX_SOURCES}. Remove one of yours."
+            f"With what is to be changed these are more than {MAX_SOURCES}. Remove one of yours."
         )
         return
     if len(prompt) > MAX_PROMPT:

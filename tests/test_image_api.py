@@ -664,6 +664,22 @@ def test_openai_gets_a_persons_name_as_a_hash(
     assert str(persons["safety_identifier"]) not in person.owner
 
 
+def test_the_servers_name_for_a_try_is_not_that_of_the_next(images_server: ImagesServer) -> None:
+    head = Head(content_type="text/event-stream", headers=(("x-request-id", "req_8"),))
+    images_server.script([head, b"<html>"], [Drop()])
+    call = images.make("id", wish(), "", OWNER)
+    named = []
+
+    async def end() -> None:
+        await call(lambda _: None)
+
+    for _ in range(2):
+        with pytest.raises(FailedError) as caught:
+            asyncio.run(end())
+        named.append(caught.value.problem.request_id)
+    assert named == ["req_8", ""]
+
+
 def test_a_server_that_does_not_want_a_name_gets_none(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -416,6 +416,22 @@ def test_after_its_end_a_job_keeps_nothing_of_its_call(jobs: Jobs, how: str) -> 
     assert kept() is None
 
 
+def test_after_a_stop_no_place_is_taken() -> None:
+    table = Jobs()
+    first = join(table, "a", Engine(RESULT, gate=threading.Event()), lane=ONE)
+    wait_for(first, Phase.WORKING)
+    # It waits in line, which ties the place to the loop that ends.
+    join(table, "b", Engine(RESULT), lane=ONE)
+    table.stop()
+    gate = threading.Event()
+    held = join(table, "c", Engine(RESULT, gate=gate), lane=ONE)
+    wait_for(held, Phase.WORKING)
+    waits = join(table, "d", Engine(RESULT), lane=ONE)
+    gate.set()
+    assert [outcome(job) for job in (held, waits)] == [RESULT, RESULT]
+    table.stop()
+
+
 def test_stop_ends_what_runs() -> None:
     jobs = Jobs()
     engine = Engine(RESULT, gate=threading.Event())

@@ -21,13 +21,14 @@ from tests.browser import ARGS, find_system_browser
 from tests.images_server import ImagesServer
 from tests.stores import Text
 from tests.valkey import Valkey, run_valkey
-from utils.images import Draft
+from utils.images import Draft, api
 from utils.jobs.table import jobs
 from utils.review.blobs import blobs
 from utils.review.memory import browser_memory
 from utils.review.reviews import reviews
 from utils.settings import Settings, get_settings
 from utils.shared import codec, connection
+from utils.spending import _limiter
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = (*map(str.upper, Settings.model_fields), "STREAMLIT_SERVER_COOKIE_SECRET")
@@ -113,6 +114,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # What goes on would read the settings, and keep them for the next test.
     cast("Any", jobs)._local().stop()
     get_settings.cache_clear()
+    _limiter.cache_clear()
+    api._refused.clear()
 
 
 @pytest.fixture(scope="session")

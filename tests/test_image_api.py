@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -49,7 +48,7 @@ from utils.review.blobs import Blobs, blobs
 from utils.review.people import find_person
 from utils.review.records import Cost, Engine, Wish
 from utils.settings import get_settings
-from utils.spending import SpentError, _limiter, spending
+from utils.spending import SpentError, spending
 
 PROMPT = "a very secret prompt"
 STREAM = Head(content_type="text/event-stream")
@@ -566,11 +565,8 @@ def test_a_picture_that_is_gone_is_asked_about_in_vain(images_server: ImagesServ
 
 
 @pytest.fixture
-def one_picture_an_hour(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    _limiter.cache_clear()
+def one_picture_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, LIMIT_PICTURES_HOUR="1", LIMIT_DOLLARS_DAY="1")
-    yield
-    _limiter.cache_clear()
 
 
 def left() -> list[float]:
@@ -596,7 +592,6 @@ def test_a_limit_of_dollars_that_is_used_up_holds_where_no_price_is_known(
     model: str,
     options: dict[str, str],
 ) -> None:
-    _limiter.cache_clear()
     set_to(monkeypatch, LIMIT_DOLLARS_DAY="0.2", OPENAI_IMAGE_MODEL=model)
     head = Head(headers=(("x-litellm-response-cost", "0.2"),))
     images_server.script([head, plain(picture())[1]])
@@ -610,7 +605,6 @@ def test_a_limit_of_dollars_that_is_used_up_holds_where_no_price_is_known(
     # What is never billed is stopped by no such limit.
     set_to(monkeypatch, OPENAI_API_KEY="", OPENAI_BASE_URL="")
     made(wish())
-    _limiter.cache_clear()
 
 
 @pytest.mark.usefixtures("one_picture_an_hour")

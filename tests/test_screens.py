@@ -43,7 +43,6 @@ from utils.review.records import (
 from utils.review.reviews import reviews as room
 from utils.review.store import Store
 from utils.settings import get_settings
-from utils.spending import _limiter
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 QUOTES = "'\"><b>tag</b> &quot;&gt;<i onclick='x'> --></style>"
@@ -587,7 +586,6 @@ def test_what_one_costly_picture_may_cost_is_not_told_by_a_cheap_one(
 def test_the_page_says_before_a_click_what_is_left_and_when_there_is_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _limiter.cache_clear()
     monkeypatch.setenv("LIMIT_PICTURES_HOUR", "2")
     get_settings.cache_clear()
     app = AppTest.from_file("../app.py", default_timeout=20).run()
@@ -603,7 +601,6 @@ def test_the_page_says_before_a_click_what_is_left_and_when_there_is_more(
     assert [warning.value for warning in app.warning] == [too_many]
     assert len(store(app)["attempts"]) == 1
     assert not store(app)["pending"]
-    _limiter.cache_clear()
 
 
 def test_the_demo_says_before_the_first_picture_what_it_is_and_names_no_costs(

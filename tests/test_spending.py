@@ -10,7 +10,6 @@ import pytest
 
 from tests.calls import set_to
 from tests.valkey import Valkey
-from utils import spending as room
 from utils.shared.blobs import SharedBlobs
 from utils.spending import Spending, SpentError, left_in_words
 
@@ -21,14 +20,12 @@ def pass_hour(
 ) -> Iterator[Callable[[], object]]:
     """Counters that nobody has used, here or in a store, and what lets an hour pass for them."""
     now = time.time()
-    room._limiter.cache_clear()
     if request.param == "shared":
         store = request.getfixturevalue("shared_store")
         # A store's own clock cannot be moved: what has had its time is gone.
         yield store.client().flushall
     else:
         yield lambda: monkeypatch.setattr("time.time", lambda: now + 3601)
-    room._limiter.cache_clear()
 
 
 def limit(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:

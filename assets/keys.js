@@ -15,9 +15,29 @@ let last = 0;
 const REPEATED = /^(Arrow|Page|Home|End|Tab|\+|-)/;
 const BOXES = "input, textarea, [contenteditable]";
 
+// A page that has lost its server disables its boxes, and browsers take the focus off them without
+// a word. Until the box is left in another way, what is typed on is its text, and decides nothing.
+let writing = null;
+addEventListener("focusin", ({ target }) => {
+  writing = target.matches(`:is(${BOXES}):not([role=combobox])`) ? target : null;
+}, true);
+addEventListener("focusout", ({ target }) => {
+  if (!target.disabled) {
+    writing = null;
+  }
+}, true);
+addEventListener("pointerdown", () => { writing = null; }, true);
+
 // Before anything else hears of it.
 addEventListener("keydown", (event) => {
-  const { key, repeat, target } = event;
+  const { key, repeat, target, ctrlKey, metaKey, altKey } = event;
+  if (/^(Escape|Tab)$/.test(key) || (key === "Enter" && (ctrlKey || metaKey))) {
+    writing = null;
+  } else if (writing?.isConnected && target === document.body && !ctrlKey && !metaKey && !altKey) {
+    event.stopImmediatePropagation();
+    writing.focus();
+    return;
+  }
   const isBox = target.matches?.(`:is(${BOXES}):not([role=combobox])`);
   if (repeat && !REPEATED.test(key) && !target.closest?.(BOXES)) {
     event.stopImmediatePropagation();

@@ -28,6 +28,8 @@ function begin(data, controls, send) {
   const svg = document.createElementNS(SVG, "svg");
   // The one finger, pen or mouse that draws.
   let drawing;
+  // Who has drawn chooses by figures as elsewhere; who came here by the keyboard marks by them.
+  let isByKeys = true;
 
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "button");
@@ -43,6 +45,7 @@ function begin(data, controls, send) {
     if (event.button || drawing) {
       return;
     }
+    isByKeys = false;
     svg.setPointerCapture(event.pointerId);
     drawing = { id: event.pointerId, points: [at(event)] };
     draw();
@@ -64,13 +67,16 @@ function begin(data, controls, send) {
     drawing = undefined;
     draw();
   });
+  svg.addEventListener("blur", () => {
+    isByKeys = true;
+  });
   // What is drawn is no swipe to another attempt.
   svg.addEventListener("touchstart", (event) => event.stopPropagation());
   svg.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) {
       return;
     }
-    if (/^[1-9]$/.test(event.key)) {
+    if (/^[1-9]$/.test(event.key) && isByKeys) {
       event.stopPropagation();
       toggle(Number(event.key));
     } else if (event.key === "Backspace") {

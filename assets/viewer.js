@@ -40,6 +40,10 @@ const ACTIONS = {
   Escape: () => dialog.close(),
 };
 
+// As on the page.
+ACTIONS.c = ACTIONS[2];
+ACTIONS.v = ACTIONS[4];
+
 // By the keyboard too a picture is moved that is larger than its room: by a share of that.
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const STEP = 1 / 8;

@@ -9,6 +9,7 @@ from tests.conftest import RunningApp
 from tests.images_server import Gate, Head, ImagesServer, event, picture, plain
 from tests.studio import (
     LONG,
+    box_of,
     button,
     expect_original,
     expect_screen,
@@ -182,3 +183,18 @@ def test_a_picture_that_did_not_come_is_asked_for_again(
     expect(picture_of(page)).to_have_js_property("naturalWidth", 1024)
     expect(thumbnails(page)).to_have_js_property("naturalWidth", 72)
     assert lost == {"screen", "thumbnail"}
+
+
+def test_on_a_tablet_that_stands_upright_the_picture_has_the_width_beside_the_side_bar(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    page.set_viewport_size({"width": 820, "height": 1180})
+    open_app(page, api_app)
+    # Its words lie over nothing else.
+    canvas, words = (box_of(page.locator(one)) for one in (".st-key-canvas-idle", "figcaption"))
+    assert canvas["y"] <= words["y"]
+    assert words["y"] + words["height"] <= canvas["y"] + canvas["height"]
+    images_server.script(plain(picture("one", SIZE)))
+    generate(page, "a fox")
+    expect_original(page)
+    assert box_of(picture_of(page))["width"] > 480

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import (
@@ -44,6 +44,14 @@ from tests.studio import (
 from utils.images.page import EXAMPLES
 
 # Seconds by which a hand is later than the server's answer; where it is earlier they are negative.
+# Without asking for the frame in which the browser sees to it, because that may never come.
+NOTE_LOST_FOCUS = """() => {
+    const note = () => {
+        window.lostFocus = document.activeElement === document.body;
+        window.lostFocus || setTimeout(note);
+    };
+    note();
+}"""
 MOMENTS = [-0.1, -0.03, 0.0, 0.02, 0.05, 0.1]
 
 SLOW_TO_HEAR = """
@@ -152,6 +160,40 @@ def test_a_key_that_is_held_down_decides_once(
         page.keyboard.down("ArrowLeft")
         expect_selected(page, number)
         expect_settled(page)
+
+
+def test_what_is_typed_while_the_page_has_no_server_decides_nothing(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(*(plain(picture(words)) for words in ("one", "two", "three")))
+    sockets: list[WebSocketRoute] = []
+
+    def note(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket("**/_stcore/stream", note)
+    to_review(page, api_app, "a fox")
+    box = edit_box(page)
+    box.click()
+    page.keyboard.press("End")
+    # Streamlit closes its boxes for a moment, and the browser takes the focus off this one.
+    page.evaluate(NOTE_LOST_FOCUS)
+    sockets[-1].close()
+    page.wait_for_function("window.lostFocus")
+    page.keyboard.press("g")
+    expect(box).to_be_enabled()
+    page.keyboard.type(" by a gate and a garden")
+    expect(box).to_have_value("a fox by a gate and a garden")
+    expect_settled(page)
+    expect_screen(page, "2. Review Generated Image")
+    assert len(images_server.calls) == 1
+    # Who has left it decides by keys as ever.
+    page.keyboard.press("Escape")
+    box.blur()
+    expect_settled(page)
+    page.keyboard.press("a")
+    expect_screen(page, "3. Final Result")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -230,6 +230,23 @@ def test_the_keyboard_marks_fields(
     assert not is_marked(0.9, 0.9)
 
 
+def test_who_draws_by_mouse_chooses_by_figures_as_elsewhere(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_marking(page, api_app, images_server, "second")
+    button(page, "Regenerate").click()
+    expect_selected(page, 2)
+    expect_settled(page)
+    draw(page, PLACES)
+    expect(page.get_by_text(re.compile("^Marked: "))).to_be_visible()
+    page.keyboard.press("1")
+    expect_selected(page, 1)
+    expect_settled(page)
+    page.keyboard.press("2")
+    expect_selected(page, 2)
+    expect(surface(page).locator("polyline")).to_have_count(1)
+
+
 def test_strokes_outlive_a_reload_a_failed_try_and_another_tab(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -242,6 +242,26 @@ def test_of_four_one_is_picked_by_its_number_and_approved_by_a_key(
     assert shown_bytes(page) == base64.b64decode(picture("attempt 3", SIZE))
 
 
+def test_the_keys_that_open_it_change_how_many_it_shows(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(*[plain(picture(f"attempt {number}", SIZE)) for number in range(1, 4)])
+    to_review(page, api_app)
+    expect_settled(page)
+    for key in "zcv":
+        page.keyboard.press(key)
+        expect(panes(page)).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(viewer(page)).to_be_hidden()
+    regenerate(page, 2)
+    regenerate(page, 3)
+    page.keyboard.press("z")
+    expect(panes(page)).to_have_count(1)
+    for key, count in (("c", 2), ("v", 3), ("c", 2)):
+        page.keyboard.press(key)
+        expect(panes(page)).to_have_count(count)
+
+
 def test_a_key_tints_what_differs_between_two(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -17,6 +17,7 @@ from typing import cast
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from streamlit import config
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -113,7 +114,8 @@ def set_page(title: str) -> None:
 def is_secret_set() -> bool:
     """Return whether the operator has chosen what is signed with: Streamlit makes up another one
     with each start."""
-    return config.is_manually_set("server.cookieSecret")
+    secret = str(st.get_option("server.cookieSecret"))
+    return config.is_manually_set("server.cookieSecret") and bool(secret.strip())
 
 
 def page_title(shared: Store) -> str:
@@ -162,9 +164,12 @@ else:
         sys.exit(2)
     # By Streamlit's own secret: after a restart the same where the operator has set it.
     sign_with(st.get_option("server.cookieSecret"))
+    routes = [*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES]
+    # Below a path the browser asks for ours there too; who looks after the server need not.
+    below = st.get_option("server.baseUrlPath").strip("/")
     app = st.App(
         __file__,
-        routes=[*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES],
+        routes=[*routes, *(Route(f"/{below}{one.path}", one.endpoint) for one in routes if below)],
         middleware=[
             Middleware(OpenPages),
             Middleware(SafeHeaders),

@@ -249,7 +249,8 @@ function shown() {
   const pictures = all();
   const here = indexOf(view.chosen);
   if (view.count === 4) {
-    const first = here - (here % 4);
+    // Never fewer than there may be: who looks at the newest compares it with those before it.
+    const first = Math.max(0, Math.min(here - (here % 4), pictures.length - 4));
     return pictures.slice(first, first + 4);
   }
   const beside = pictures.findIndex(({ id }) => id === view.beside && id !== view.chosen);

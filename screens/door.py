@@ -1,7 +1,10 @@
 """Before the first screen, where the server knows people: who are you?"""
 
+import threading
+import tomllib
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime import exists, get_instance
@@ -16,14 +19,27 @@ UNKNOWN = (
 )
 
 
+# Set where a login was configured when the server started. Streamlit reads the file of secrets
+# again while it runs: one that is being edited must not open the door.
+_guarded = threading.Event()
+
+
 def is_guarded() -> bool:
     """Return whether the server is set to know people: nothing is shown to anybody else."""
-    return "is_logged_in" in st.user or bool(st.get_option("server.trustedUserHeaders"))
+    return _trusts_a_proxy() or "is_logged_in" in st.user or _guarded.is_set()
 
 
 def check() -> str:
     """Return a sentence that says what a login lacks here, '' where nothing is lacking."""
+    for file in map(Path, st.get_option("secrets.files")):
+        try:
+            tomllib.loads(file.read_text() if file.is_file() else "")
+        except ValueError:
+            # The server would start without all that is in it: a login, limits, a key.
+            return f"{file.name} is no TOML: nothing in it would hold. Mend it and start again."
     is_configured = st.secrets.load_if_toml_exists() and "auth" in st.secrets
+    if is_configured:
+        _guarded.set()
     if is_configured and find_spec("authlib") is None:
         return (
             'A login is configured, and needs more: pip install "streamlit[auth]", and start again.'
@@ -33,7 +49,7 @@ def check() -> str:
 
 def who() -> Person | None:
     """Return who uses this session; None where they have not said so."""
-    if not st.user.get("is_logged_in", True):
+    if not st.user.get("is_logged_in", _trusts_a_proxy()):
         return None
     return find_person(st.user, _secret())
 
@@ -98,3 +114,7 @@ def _secret() -> str:
     """Return what the server signs with: the same after a restart only where it is set."""
     auth = st.secrets.get("auth", {}) if "is_logged_in" in st.user else {}
     return str(auth.get("cookie_secret") or st.get_option("server.cookieSecret"))
+
+
+def _trusts_a_proxy() -> bool:
+    return bool(st.get_option("server.trustedUserHeaders"))

@@ -217,11 +217,11 @@ def _address_once_healthy(process: subprocess.Popen[bytes], log: Path) -> str:
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         # A page with Streamlit's own settings calls itself localhost.
-        told = re.search(r"URL: http://(?:127\.0\.0\.1|localhost):(\d+)\s", log.read_text())
+        told = re.search(r"URL: http://(?:127\.0\.0\.1|localhost):(\d+)(\S*)\s", log.read_text())
         if told:
             address = f"http://127.0.0.1:{told[1]}"
             # The socket listens by then: the request waits until the app answers.
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=60):
+            with urllib.request.urlopen(f"{address}{told[2]}/_stcore/health", timeout=60):
                 return address
         time.sleep(0.01)
     raise AssertionError(f"The app did not start:\n{log.read_text()}")

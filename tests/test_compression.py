@@ -1,3 +1,4 @@
+import asyncio
 from collections import Counter
 
 import pytest
@@ -7,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from utils import compression
 from utils.compression import Compression
@@ -77,3 +79,15 @@ def test_no_more_is_kept_than_there_is_room_for(
     for _ in range(2):
         assert client.get(FILE).text == TEXT
     assert asked == {FILE: 2}
+
+
+def test_of_a_client_that_left_before_the_answer_nothing_is_kept_and_nothing_fails() -> None:
+    async def no_answer(_: Scope, __: Receive, ___: Send) -> None:
+        """What Streamlit's file routes do where the client has gone."""
+
+    async def ask() -> None:
+        headers = [(b"accept-encoding", b"gzip")]
+        scope = {"type": "http", "method": "GET", "path": FILE, "headers": headers}
+        await Compression(no_answer)(scope, no_answer, no_answer)  # type: ignore[arg-type]
+
+    asyncio.run(ask())

@@ -235,7 +235,10 @@ def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
             catalogue._asked.maxsize,
             catalogue.KEEP_SECONDS // 60,
         ),
-        "results whose archives can be asked for": (addresses.KEEP_OFFERS,),
+        "results whose archives can be asked for": (
+            addresses.KEEP_OFFERS,
+            addresses.KEEP_SECONDS // hour,
+        ),
         "an archive, as the checker reads it": (verify.LONGEST_RECORD // mega, picture),
     }
     assert found == {what: [f"{one:.0f}" for one in bounds] for what, bounds in expected.items()}

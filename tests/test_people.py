@@ -2,6 +2,7 @@ import base64
 import json
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -321,6 +322,9 @@ def test_a_session_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_login_without_its_library_is_told_at_the_start(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    guarded = threading.Event()
+    monkeypatch.setattr(door, "_guarded", guarded)
+
     def check(secrets: str) -> str:
         (tmp_path / "secrets.toml").write_text(secrets)
         monkeypatch.setattr("streamlit.secrets", Secrets())
@@ -329,10 +333,26 @@ def test_a_login_without_its_library_is_told_at_the_start(
     before = config.get_option("secrets.files")
     request.addfinalizer(lambda: config.set_option("secrets.files", before))
     config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
+    assert check("") == ""
+    assert not guarded.is_set()
     assert check("[auth]") == ""
+    assert guarded.is_set()
     monkeypatch.setattr("screens.door.find_spec", lambda _: None)
     assert check("[auth]").startswith("A login is configured, and needs more: pip install")
     assert check("") == ""
     (tmp_path / "secrets.toml").unlink()
     monkeypatch.setattr("streamlit.secrets", Secrets())
     assert door.check() == ""
+
+
+def test_a_door_that_was_there_at_the_start_stays_shut_when_its_secrets_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guarded = threading.Event()
+    monkeypatch.setattr(door, "_guarded", guarded)
+    open_page = AppTest.from_file("../app.py", default_timeout=20).run()
+    assert "Generate Image" in [one.label for one in open_page.button]
+    guarded.set()
+    shut = AppTest.from_file("../app.py", default_timeout=20).run()
+    assert "Generate Image" not in [one.label for one in shut.button]
+    assert not shut.exception

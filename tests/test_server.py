@@ -3,12 +3,16 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2
 import pytest
+from playwright.sync_api import Page, expect
 
 import app
-from tests.conftest import ROOT, SETTINGS, RunningApp
+from tests.conftest import ROOT, SETTINGS, RunningApp, run_app
+from tests.studio import LONG, button, generate
+from utils import scripts
 from utils.jobs.outcomes import CANCELLED
 from utils.jobs.table import OnPartial, Phase, jobs
 
@@ -48,6 +52,40 @@ def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value
     assert sentence.startswith(f"{name} should ")
     assert sentence.endswith("Change it and start again.")
     assert "Traceback" not in ended.stdout
+
+
+@pytest.mark.parametrize("secrets", ["LIMIT_ALL_DOLLARS_DAY = 5,00\n", "[auth\n"])
+def test_secrets_that_cannot_be_read_end_the_start(tmp_path: Path, secrets: str) -> None:
+    # It would start without the login, the limits and the key that are in it.
+    file = tmp_path / "secrets.toml"
+    file.write_text(secrets)
+    clean = {key: one for key, one in os.environ.items() if key not in SETTINGS}
+    ended = subprocess.run(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"],
+        cwd=ROOT,
+        env=clean | {"STREAMLIT_SECRETS_FILES": str(file), "STREAMLIT_SERVER_PORT": "0"},
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == (
+        "secrets.toml is no TOML: nothing in it would hold. Mend it and start again."
+    )
+
+
+def test_below_a_path_what_is_ours_is_found_there_too(page: Page, tmp_path: Path) -> None:
+    with run_app(tmp_path / "log", STREAMLIT_SERVER_BASE_URL_PATH="a/b") as running:
+        below = f"{running.address}/a/b"
+        assert httpx2.get(f"{below}/health").text == httpx2.get(f"{running.address}/health").text
+        script = scripts.script_tag("keys.js").split('"')[3]
+        assert httpx2.get(f"{below}/{script}").headers["content-type"].startswith("text/javascript")
+        assert httpx2.get(f"{below}/app/static/pictures/none").status_code == 404
+        assert httpx2.get(f"{below}/app/static/archives/none").status_code == 404
+        page.goto(below)
+        generate(page, "a fox")
+        expect(button(page, "Approve")).to_be_visible(timeout=LONG)
+        page.wait_for_function("document.querySelector('figure.picture img')?.naturalWidth > 0")
 
 
 def test_what_compresses_is_sent_compressed_and_no_picture(demo_app: RunningApp) -> None:

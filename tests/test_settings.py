@@ -62,6 +62,9 @@ def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> No
         ("OPENAI_BASE_URL", "ftp://localhost", "OPENAI_BASE_URL should begin with http://"),
         ("OPENAI_BASE_URL", "http://", "OPENAI_BASE_URL should begin with http://"),
         ("OPENAI_BASE_URL", "http://[bad", "OPENAI_BASE_URL should begin with http://"),
+        ("STORE_URL", "redis:secret@host", "STORE_URL should begin with one of redis, rediss,"),
+        ("STORE_URL", "redis://:secret/2@host", "STORE_URL should name a host, and write special"),
+        ("STORE_URL", "redis://:secret", "STORE_URL should name a host, and write special"),
         ("OPENAI_BASE_URL", "http://host:99999", "OPENAI_BASE_URL should begin with http://"),
     ],
 )

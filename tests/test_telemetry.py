@@ -183,6 +183,11 @@ def ended(**changes: object) -> EndedCall:
     return EndedCall(**{**vars(call), **changes})
 
 
+def test_what_a_server_names_begins_no_line_of_its_own() -> None:
+    forged = {"model": "x\nERROR", "try": 1}
+    assert telemetry.in_words(forged) == r'model="x\nERROR" try=1'
+
+
 def test_a_line_for_people_has_quotes_where_a_value_has_spaces(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

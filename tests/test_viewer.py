@@ -232,7 +232,8 @@ def test_of_four_one_is_picked_by_its_number_and_approved_by_a_key(
 ) -> None:
     to_attempts(page, api_app, images_server, 5)
     page.keyboard.press("v")
-    expect(panes(page)).to_have_count(1)
+    # The newest beside those before it.
+    expect(panes(page)).to_have_count(4)
     expect(chosen(page)).to_have_text("5")
     page.keyboard.press("3")
     expect(panes(page)).to_have_count(4)

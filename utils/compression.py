@@ -38,7 +38,8 @@ class Compression:
             await send(message)
 
         await self._app(scope, receive, keep_and_send)
-        if sent[0]["status"] == 200 and _size(sent) <= KEEP:
+        # Nothing was sent to who has left.
+        if sent and sent[0]["status"] == 200 and _size(sent) <= KEEP:
             self._kept[scope["path"]] = sent
 
 

@@ -111,8 +111,13 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _check_store(cls, address: SecretStr | None) -> SecretStr | None:
-        if address and urlsplit(address.get_secret_value()).scheme not in STORE_SCHEMES:
+        text = address.get_secret_value() if address else ""
+        if text and text.partition("://")[0].lower() not in STORE_SCHEMES:
             raise ValueError(f"Value should begin with one of {', '.join(STORE_SCHEMES)}")
+        if text and not _has_host(text):
+            raise ValueError(
+                "Value should name a host, and write special characters of its password as %23"
+            )
         return address
 
     @field_validator("openai_base_url", "review_webhook")
@@ -144,7 +149,7 @@ def store_address() -> str:
     if url is None:
         return ""
     scheme, _, rest = url.get_secret_value().partition("://")
-    return f"{STORE_SCHEMES[scheme]}://{rest}"
+    return f"{STORE_SCHEMES[scheme.lower()]}://{rest}"
 
 
 def check_settings() -> str:
@@ -162,9 +167,13 @@ def check_settings() -> str:
 
 
 def _is_address(text: str) -> bool:
+    return _has_host(text) and urlsplit(text).scheme in ("http", "https")
+
+
+def _has_host(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 

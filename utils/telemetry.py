@@ -72,10 +72,11 @@ def pseudonym(owner: str) -> str:
 
 
 def in_words(fields: dict[str, object]) -> str:
-    """Return fields as key=value, in quotes where a value has spaces."""
+    """Return fields as key=value, in quotes where a value has spaces or what is not printed."""
     texts = {key: str(value) for key, value in fields.items()}
     return " ".join(
-        f"{key}={json.dumps(text) if ' ' in text else text}" for key, text in texts.items()
+        f"{key}={text if text.isprintable() and ' ' not in text else json.dumps(text)}"
+        for key, text in texts.items()
     )
 
 

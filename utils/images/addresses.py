@@ -4,7 +4,7 @@ sessions end."""
 import threading
 from collections.abc import Callable
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 from itsdangerous import BadSignature
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,9 +24,11 @@ ARCHIVE = "archive"
 
 # Results that lie open at once. Of an archive there is no more here than its record.
 KEEP_OFFERS = 1000
+# As long as a browser is remembered that is not seen any more.
+KEEP_SECONDS = 24 * 3600
 
 _lock = threading.Lock()
-_offers = LRUCache[str, Callable[[], bytes]](KEEP_OFFERS)
+_offers: TTLCache[str, Callable[[], bytes]] = TTLCache(KEEP_OFFERS, KEEP_SECONDS)
 
 
 def address(name: str, version: str = "") -> str:

@@ -523,15 +523,19 @@ class SharedJobs:
     async def _hear_bells(self) -> None:
         """Wake whoever waits for news of a job; without it they look once a second."""
         while True:
-            with suppress(RedisError):
+            try:
                 async with self._store.pubsub() as heard:
                     await heard.psubscribe(key("news", "*"))
+                    note_back()
                     while True:
                         message = await heard.get_message(True, timeout=LOOK)
                         if message:
                             name = message["channel"].decode().removeprefix(key("news", ""))
                             for bell in self._bells.get(name, ()):
                                 bell.set()
+            except RedisError as exc:
+                # A worker that is idle asks the store nothing else.
+                note_away(exc)
             await asyncio.sleep(PAUSE)
 
     async def _until_back(self, question: Callable[[], Awaitable[Answer]]) -> Answer:

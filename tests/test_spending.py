@@ -186,6 +186,19 @@ def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(
             store.config_set(name, value)
 
 
+def test_a_limit_that_is_changed_knows_what_was_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(monkeypatch, dollars_day=20)
+    spending = Spending()
+    spending.begin("anna", 15.0)
+    limit(monkeypatch, dollars_day=10)
+    assert [one.many for one in spending.left("anna")] == [0]
+    with pytest.raises(SpentError):
+        spending.begin("anna", 0.01)
+    limit(monkeypatch, dollars_day=16)
+    assert [one.many for one in spending.left("anna")] == [1]
+    spending.begin("anna", 1.0)
+
+
 def test_a_limit_holds_for_clicks_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     limit(monkeypatch, all_pictures_hour=10)
     begun: list[str] = []

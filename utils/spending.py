@@ -30,6 +30,8 @@ UNREADABLE = "The server cannot read its limits now, and nothing was billed. Try
 SCALE = {"pictures": 1, "dollars": 1000}
 # In seconds: as exactly as a store says when a window ends.
 ROUNDING = 1.0
+# What stands in a count's name in place of its limit: one that is changed goes on counting.
+UNCHANGED = 10**15
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Spending:
                 item = _item(limit)
                 key, storage = item.key_for(_whose(limit, owner)), _limiter().storage
                 total = storage.incr(key, item.get_expiry(), amount)
-                beyond |= total > item.amount
+                beyond |= total > _most(limit)
                 if total < 0:
                     # What is given back was counted in a window that is over by now.
                     storage.incr(key, item.get_expiry(), -total)
@@ -144,7 +146,8 @@ def left_in_words(left: Sequence[Left]) -> str:
 def _left(limit: Limit, owner: str) -> Left:
     stats = _limiter().get_window_stats(_item(limit), _whose(limit, owner))
     seconds = max(0.0, stats.reset_time - time.time())
-    return Left(limit, stats.remaining / SCALE[limit.unit], seconds)
+    left = max(0, _most(limit) - (UNCHANGED - stats.remaining))
+    return Left(limit, left / SCALE[limit.unit], seconds)
 
 
 def _window_began(limit: Limit, owner: str) -> float:
@@ -193,12 +196,16 @@ def _whose(limit: Limit, owner: str) -> str:
     return EVERYBODY if limit.for_all else owner
 
 
+def _most(limit: Limit) -> int:
+    return int(limit.most * SCALE[limit.unit])
+
+
 def _item(limit: Limit) -> "RateLimitItem":
     from limits import RateLimitItemPerDay, RateLimitItemPerHour
 
     kind: Any = RateLimitItemPerHour if limit.span == "hour" else RateLimitItemPerDay
     namespace = f"{limit.unit}-{limit.for_all}"
-    return kind(int(limit.most * SCALE[limit.unit]), namespace=namespace)  # type: ignore[no-any-return]
+    return kind(UNCHANGED, namespace=namespace)  # type: ignore[no-any-return]
 
 
 # One, whoever is first: what another one had counted would be forgotten.

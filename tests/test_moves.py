@@ -718,6 +718,19 @@ def test_of_a_result_that_is_gone_nothing_is_left_for_a_reader(shared: Store) ->
     assert shared["generated_image"] == base64_of("stays")
 
 
+def test_what_was_reopened_is_not_the_first_to_go_when_it_is_put_away_again(shared: Store) -> None:
+    oldest = make(shared, "oldest")
+    for number in range(choosing.MAX_ATTEMPTS - 1):
+        make(shared, f"number {number}")
+    moves.start_over(shared)
+    shared["put_away"] = ()
+    choosing.reopen(shared, oldest.id)
+    make(shared, "new")
+    moves.start_over(shared)
+    assert [one.wish.prompt for one in shared["recent"]][-2:] == ["oldest", "new"]
+    assert len(shared["recent"]) == choosing.MAX_ATTEMPTS
+
+
 def test_what_belongs_to_an_attempt_comes_back_with_it_and_goes_with_it(shared: Store) -> None:
     one, two = make(shared, "one"), make(shared, "two")
     choosing.select(shared, one.id)

@@ -496,6 +496,26 @@ def test_a_click_goes_to_what_was_seen_though_something_else_comes_in_the_same_t
     assert [one.wish.prompt for one in store(app)["attempts"]] == ["a fox", "an owl", "a fox"]
 
 
+@pytest.mark.parametrize("label", ["Approve", "Reopen"])
+def test_a_click_on_what_is_gone_by_then_is_answered_by_a_sentence(
+    app: AppTest, label: str
+) -> None:
+    # Pictures that no other test has: what somebody else holds is not gone.
+    put_under_review(app, f"a fox for {label}")
+    put_under_review(app, f"an owl for {label}")
+    if label == "Reopen":
+        click(app, "Start Over")
+    shared = store(app)
+    names = [one.result.name for one in (*shared["attempts"], *shared["recent"])]
+    clicked = next(one for one in app.button if one.label == label)
+    clicked.click()
+    blobs.hold(shared["owner"], names)
+    blobs.hold(shared["owner"], [])
+    app.run()
+    assert not app.exception
+    assert "no longer kept" in app.warning[0].value
+
+
 def test_a_request_is_remembered_before_the_page_is_drawn(
     app: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

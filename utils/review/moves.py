@@ -342,8 +342,10 @@ def enter(shared: Store, stage: str) -> None:
 
 def start_over(shared: Store) -> None:
     """Return to an empty first screen; settings, costs and recent results stay, with all theirs."""
-    kept = {attempt.id: attempt for attempt in (*shared["recent"], *shared["attempts"])}
-    shared["recent"] = tuple(kept.values())[-choosing.MAX_ATTEMPTS :]
+    here = {attempt.id for attempt in shared["attempts"]}
+    # What is put away now goes last of all, also where it was put away before.
+    before = tuple(attempt for attempt in shared["recent"] if attempt.id not in here)
+    shared["recent"] = (*before, *shared["attempts"])[-choosing.MAX_ATTEMPTS :]
     choosing.forget_gone(shared)
     if shared["attempts"]:
         shared["put_away"] = tuple(attempt.id for attempt in shared["attempts"])

@@ -74,8 +74,6 @@ def main() -> None:
     # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)
     create_flow(shared["stage"]).run(shared)
-    # What was just approved or reopened may be gone.
-    moves.mend(shared)
     boxes.fit_boxes(shared)
     engine.fit(by_key(shared))
     set_page(page_title(shared))

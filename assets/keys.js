@@ -14,12 +14,14 @@ let last = 0;
 // What may go on while a key is held down; anything else would decide again and again.
 const REPEATED = /^(Arrow|Page|Home|End|Tab|\+|-)/;
 const BOXES = "input, textarea, [contenteditable]";
+// What one writes in; a list has an input of its own.
+const WRITTEN_IN = `:is(${BOXES}):not([role=combobox])`;
 
 // A page that has lost its server disables its boxes, and browsers take the focus off them without
 // a word. Until the box is left in another way, what is typed on is its text, and decides nothing.
 let writing = null;
 addEventListener("focusin", ({ target }) => {
-  writing = target.matches(`:is(${BOXES}):not([role=combobox])`) ? target : null;
+  writing = target.matches(WRITTEN_IN) ? target : null;
 }, true);
 addEventListener("focusout", ({ target }) => {
   if (!target.disabled) {
@@ -38,7 +40,7 @@ addEventListener("keydown", (event) => {
     writing.focus();
     return;
   }
-  const isBox = target.matches?.(`:is(${BOXES}):not([role=combobox])`);
+  const isBox = target.matches?.(WRITTEN_IN);
   if (repeat && !REPEATED.test(key) && !target.closest?.(BOXES)) {
     event.stopImmediatePropagation();
   } else if (key === "Escape" && isBox && document.querySelector(".st-key-wait")) {

@@ -75,8 +75,8 @@ def render_attempts(shared: Store) -> None:
         list(numbers),
         format_func=lambda attempt_id: numbers[attempt_id],
         key=ATTEMPT,
-        on_change=choosing.pick_by_id,
-        args=(shared, ATTEMPT),
+        on_change=choosing.pick,
+        args=(shared, ATTEMPT, shared["under_review"]),
         disabled=bool(shared["pending"]),
     )
 

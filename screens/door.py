@@ -37,13 +37,13 @@ def check() -> str:
         except ValueError:
             # The server would start without all that is in it: a login, limits, a key.
             return f"{file.name} is no TOML: nothing in it would hold. Mend it and start again."
-    is_configured = st.secrets.load_if_toml_exists() and "auth" in st.secrets
-    if is_configured:
+    if st.secrets.load_if_toml_exists() and "auth" in st.secrets:
         _guarded.set()
-    if is_configured and find_spec("authlib") is None:
-        return (
-            'A login is configured, and needs more: pip install "streamlit[auth]", and start again.'
-        )
+        if find_spec("authlib") is None:
+            return (
+                "A login is configured, and needs more: "
+                'pip install "streamlit[auth]", and start again.'
+            )
     return ""
 
 

@@ -1,6 +1,8 @@
 import ast
 import io
 import re
+import subprocess
+import sys
 import tokenize
 import tomllib
 from pathlib import Path
@@ -125,6 +127,9 @@ def test_no_streamlit_in_nodes_flow_or_the_api() -> None:
     for name in ("nodes", "flow", "utils/images/api", "utils/images/events", "utils/settings"):
         text = (ROOT / f"{name}.py").read_text()
         assert not re.search(r"^(?:from|import) streamlit", text, re.MULTILINE), name
+    # Nor by way of anything that they import.
+    blocked = "import sys; sys.modules['streamlit'] = None; import flow, nodes"
+    subprocess.run([sys.executable, "-c", blocked], cwd=ROOT, check=True)
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:

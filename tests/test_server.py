@@ -32,11 +32,8 @@ def test_no_job_outlives_the_server() -> None:
     asyncio.run(serve())
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("IMAGE_CONCURRENCY", "0"), ("OPENAI_BASE_URL", "api.example.com"), ("IMAGE_STREAM", "yes")],
-)
-def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value: str) -> None:
+def refused_start(name: str, value: str) -> subprocess.CompletedProcess[str]:
+    """Return how the start ends that a setting must end, as an error."""
     clean = {key: one for key, one in os.environ.items() if key not in SETTINGS}
     ended = subprocess.run(
         [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"],
@@ -47,6 +44,15 @@ def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value
         text=True,
     )
     assert ended.returncode == 2
+    return ended
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IMAGE_CONCURRENCY", "0"), ("OPENAI_BASE_URL", "api.example.com"), ("IMAGE_STREAM", "yes")],
+)
+def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value: str) -> None:
+    ended = refused_start(name, value)
     # Streamlit's own welcome, which comes first, goes to the standard output.
     (sentence,) = ended.stderr.splitlines()
     assert sentence.startswith(f"{name} should ")
@@ -59,16 +65,7 @@ def test_secrets_that_cannot_be_read_end_the_start(tmp_path: Path, secrets: str)
     # It would start without the login, the limits and the key that are in it.
     file = tmp_path / "secrets.toml"
     file.write_text(secrets)
-    clean = {key: one for key, one in os.environ.items() if key not in SETTINGS}
-    ended = subprocess.run(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"],
-        cwd=ROOT,
-        env=clean | {"STREAMLIT_SECRETS_FILES": str(file), "STREAMLIT_SERVER_PORT": "0"},
-        capture_output=True,
-        timeout=60,
-        text=True,
-    )
-    assert ended.returncode == 2
+    ended = refused_start("STREAMLIT_SECRETS_FILES", str(file))
     assert ended.stderr.splitlines()[-1] == (
         "secrets.toml is no TOML: nothing in it would hold. Mend it and start again."
     )

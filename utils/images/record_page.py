@@ -65,21 +65,18 @@ def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> N
     # Two buttons, and no box beside one: a click that comes before the server has heard of a tick
     # would hand out something else than the page says.
     words = described(shared, attempt)
-    buttons = [_archive("Download record", approval, attempt, words, whole=False)]
+    record = sha256(images.record_of(approval, attempt, words).encode()).hexdigest()
+    file_name = images.file_name(attempt.wish.brief, "zip")
+    labels = {False: "Download record"}
     if many > 1:
-        label = f"Download all {many} pictures"
-        buttons.append(_archive(label, approval, attempt, words, whole=True))
-    st.html(f'<p class="archives">{"".join(buttons)}</p>')
-
-
-def _archive(label: str, approval: Approval, attempt: Attempt, words: str, *, whole: bool) -> str:
-    """Return a button as HTML that hands out an archive, which is made at the click: it may have
-    hundreds of megabytes."""
-    make = partial(images.write_archive, approval, attempt, words, whole=whole)
-    content = f"{images.record_of(approval, attempt, words)}{whole}"
-    address = images.offer(sha256(content.encode()).hexdigest(), make)
-    name = images.file_name(attempt.wish.brief, "zip")
-    return f'<a role="button" href="{address}" download="{name}">{label}</a>'
+        labels[True] = f"Download all {many} pictures"
+    buttons = ""
+    for whole, label in labels.items():
+        # Made at the click: it may have hundreds of megabytes.
+        make = partial(images.write_archive, approval, attempt, words, whole=whole)
+        address = images.offer(f"{record}-{whole}", make)
+        buttons += f'<a role="button" href="{address}" download="{file_name}">{label}</a>'
+    st.html(f'<p class="archives">{buttons}</p>')
 
 
 def render_credentials(shared: Store, attempt: Attempt) -> None:

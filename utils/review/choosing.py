@@ -109,12 +109,6 @@ def add(shared: Store, attempts: Sequence[Attempt], shown: str) -> None:
 
 
 @uninterrupted
-def pick_by_id(shared: Store, key: str) -> None:
-    """Put the attempt under review whose id was chosen in the box of this key."""
-    select(shared, str(by_key(shared)[key]))
-
-
-@uninterrupted
 def reopen(shared: Store, attempt_id: str) -> None:
     """Put one of the recent results under review, with all that was put away together with it."""
     together = shared["put_away"] if attempt_id in shared["put_away"] else (attempt_id,)

@@ -105,18 +105,16 @@ def mend(shared: Store) -> None:
     """Leave out what is named but gone, and stay at no stage that lacks what it shows."""
     there = choosing.still_there(shared["attempts"])
     ids = [attempt.id for attempt in there]
-    if len(there) < len(shared["attempts"]):
+    are_gone = len(there) < len(shared["attempts"])
+    if are_gone:
         shared["error_message"] = "Some results are no longer kept here, and are gone."
         shared["attempts"] = there
-        choosing.write_base64(shared)
-    if shared["under_review"] not in (ids or [""]):
+    if is_astray := shared["under_review"] not in (ids or [""]):
         shared["under_review"] = ids[-1] if ids else ""
+    if are_gone or is_astray:
         choosing.write_base64(shared)
-    if len(recent := choosing.still_there(shared["recent"])) < len(shared["recent"]):
-        shared["recent"] = recent
-    shows = STAGES[shared["stage"]].shows
-    if shows and by_key(shared)[shows] not in ids:
-        shared["stage"] = "user_feedback" if ids else "initial_input"
+    shared["recent"] = choosing.still_there(shared["recent"])
+    enter(shared, shared["stage"])
 
 
 @uninterrupted
@@ -336,7 +334,10 @@ def allowance() -> int:
 
 
 def enter(shared: Store, stage: str) -> None:
-    """Go to a stage."""
+    """Go to a stage, or where it lacks what it shows to the nearest that does not."""
+    shows, ids = STAGES[stage].shows, [attempt.id for attempt in shared["attempts"]]
+    if shows and by_key(shared)[shows] not in ids:
+        stage = "user_feedback" if ids else "initial_input"
     shared["stage"] = stage
 
 

@@ -1,8 +1,9 @@
 """How the nodes are wired: the stages, the ways between them, and how often a picture is tried."""
 
-from pocketflow import Flow, Node
+from pocketflow import Flow
 
 from nodes import (
+    AskNode,
     AskPersonNode,
     CancelNode,
     GenerateImageNode,
@@ -25,7 +26,7 @@ def create_flow(entry: str, on_news: OnNews | None = None) -> Flow:
     person = AskPersonNode(on_news)
     cancel = CancelNode()
     start_over = StartOverNode()
-    ask = Node()
+    ask = AskNode()
 
     initial_input - "reopen" >> user_feedback
     user_feedback - "approve" >> final

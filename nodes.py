@@ -31,8 +31,16 @@ class StageNode(Node):  # type: ignore[misc]  # pocketflow ships no usable types
     def post(self, shared: Store, _: None, __: None) -> str:
         """Be at this stage; return the decision, if it is one that can be made here."""
         moves.enter(shared, self.stage)
-        decision = moves.take_decision(shared)
+        decision = shared["decision"]
         return decision if decision in self.successors else "ask"
+
+
+class AskNode(Node):  # type: ignore[misc]
+    """The end of all ways, where the person is asked again: not before is a decision forgotten."""
+
+    def post(self, shared: Store, _: None, __: None) -> None:
+        """Note that what they decided has been done."""
+        moves.forget_decision(shared)
 
 
 class WaitNode(Node, ABC):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
-from utils.review import asking, moves
+from utils.review import asking, choosing, moves
 from utils.review.panel import in_short
 from utils.review.store import STAGES, Store
 from utils.scripts import script_tag
@@ -227,7 +227,7 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
         return None
     with st.container(key="wait"):
         # A row also for what is there: what a run does not replace stays until the run ends.
-        view = WaitView(canvas or st.empty(), moves.asked(shared))
+        view = WaitView(canvas or st.empty(), choosing.asked(shared))
         st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
         return view
 

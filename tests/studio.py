@@ -13,6 +13,7 @@ from tests.conftest import RunningApp
 LONG = 15_000
 # With a bound in milliseconds: Chromium loses one callback of twenty where tabs are clicked twice.
 AT_REST = "new Promise((resolve) => requestIdleCallback(() => resolve(), { timeout: 1000 }))"
+OPENED = "[...document.querySelectorAll('details')].every((one) => !one.getAnimations().length)"
 
 
 class Runs:
@@ -161,6 +162,9 @@ def expect_settled(page: Page) -> None:
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=LONG)
     # What a run has brought may still be drawn, and takes a click that comes in the middle of it.
     expect_listening(page)
+    # To click in one that still opens, Playwright scrolls within it; it springs back as it grows,
+    # and the mouse goes up beside what it went down on.
+    page.wait_for_function(OPENED)
 
 
 def choose(page: Page, label: str, value: str) -> None:

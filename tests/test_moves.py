@@ -264,9 +264,9 @@ def test_what_a_click_asked_for_is_known_until_all_of_it_has_come(shared: Store)
     first, second, third = (pending.id for pending in shared["pending"])
     receive(shared, shared["pending"][1])
     moves.fail(shared, shared["pending"][0], FAILED)
-    assert moves.asked(shared) == [first, second, third]
+    assert choosing.asked(shared) == [first, second, third]
     receive(shared, shared["pending"][-1])
-    assert moves.asked(shared) == []
+    assert choosing.asked(shared) == []
 
 
 def test_only_what_is_missing_is_asked_for_again(shared: Store) -> None:
@@ -446,7 +446,7 @@ def test_what_is_sent_does_not_depend_on_which_of_two_clicks_is_heard_first(
 
 def test_a_click_goes_to_what_was_on_the_screen(shared: Store) -> None:
     fox = make(shared, "a fox")
-    moves.take_decision(shared)
+    moves.forget_decision(shared)
     moves.click(shared, "regenerate", shared["click_id"])
     moves.aim(shared)
     # Before it is followed another one comes under review, and the turn begins anew.
@@ -465,7 +465,7 @@ def test_a_click_on_what_is_gone_asks_for_nothing_and_does_so_once(
 ) -> None:
     fox = make(shared, "a fox")
     choosing.add(shared, [replace(fox, id="owl")], fox.id)
-    moves.take_decision(shared)
+    moves.forget_decision(shared)
     shared["change"] = "make it night"
     moves.click(shared, move, shared["click_id"])
     moves.aim(shared)
@@ -490,7 +490,7 @@ def test_what_was_interrupted_may_come_after_whatever_a_person_does_meanwhile(
     moves.fail(shared, pending, INTERRUPTED, lost=1)
     moves.clear_settled(shared)
     moves.approve(shared, shared["under_review"])
-    moves.take_decision(shared)
+    moves.forget_decision(shared)
     moves.start_over(shared)
     other = again(shared)
     assert other["failures"] == ()
@@ -507,7 +507,7 @@ def test_what_comes_late_takes_its_own_message_away(shared: Store) -> None:
     first, second = (replace(ask(shared), id=one) for one in ("first", "second"))
     for pending in (first, second):
         moves.fail(shared, pending, INTERRUPTED)
-    moves.clear_settled(shared, [*moves.asked(shared)])
+    moves.clear_settled(shared, [*choosing.asked(shared)])
     moves.receive_late(shared, first, result(shared))
     assert shared["error_message"] == INTERRUPTED.sentence
     moves.receive_late(shared, second, result(shared))
@@ -823,11 +823,6 @@ def test_what_calls_have_cost_is_counted_once_each(shared: Store) -> None:
     moves.fail(shared, shared["pending"][0], LOST, lost=2)
     assert sorted(one.lost for one in shared["costs"].values()) == [1, 2]
     assert sum(one.tokens for one in shared["costs"].values()) == 1000
-
-
-def test_a_decision_is_taken_once(shared: Store) -> None:
-    moves.decide(shared, "cancel")
-    assert [moves.take_decision(shared), moves.take_decision(shared)] == ["cancel", ""]
 
 
 def test_an_attempt_of_no_id_is_not_found(shared: Store) -> None:

@@ -531,7 +531,7 @@ def prepare_a_regenerate(shared: Store) -> None:
 
 
 @pytest.mark.parametrize("decision", ["cancel", "start over"])
-def test_an_interruption_of_cancel_or_start_over_loses_nothing(
+def test_an_interruption_of_cancel_or_start_over_loses_nothing_and_neither_of_them(
     decision: str, typewriter: Typewriter, jobs: Jobs
 ) -> None:
     def act(shared: Store) -> None:
@@ -543,22 +543,28 @@ def test_an_interruption_of_cancel_or_start_over_loses_nothing(
         made = {one for one in asked if isinstance(result_of(jobs, one), Text)}
         assert made <= set(found(shared))
         assert len(set(found(shared))) == 1 + len(made)
+        assert (shared["pending"], shared["decision"]) == ((), "")
+        if decision == "start over":
+            assert (shared["stage"], shared["attempts"]) == ("initial_input", ())
+        else:
+            assert len(made) == 1 or shared["failures"][0].problem.kind == "cancelled"
     assert len(typewriter.calls) == len(set(typewriter.calls))
 
 
-def test_an_interruption_of_approve_approves_what_was_seen_or_nothing() -> None:
+def test_an_interruption_of_approve_approves_what_was_seen() -> None:
+    seen = ""
+
     def act(shared: Store) -> None:
-        moves.approve(shared, shared["attempts"][0].id)
+        moves.approve(shared, seen)
         turn(shared)
 
     def prepare(shared: Store) -> None:
-        make(shared, "first", "first bytes")
+        nonlocal seen
+        seen = make(shared, "first", "first bytes").id
         make(shared, "second", "second bytes")
 
-    for shared, interrupted in interrupted_everywhere(prepare, act):
-        if shared["stage"] == "final":
-            assert shared["approved"] == shared["attempts"][0].id
-            assert base64.b64decode(shared["final_result"]) == b"first bytes"
-        else:
-            assert interrupted
+    for shared, _ in interrupted_everywhere(prepare, act):
+        assert shared["stage"] == "final"
+        assert shared["approved"] == seen
+        assert base64.b64decode(shared["final_result"]) == b"first bytes"
         assert len(shared["attempts"]) == 2

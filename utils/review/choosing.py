@@ -26,6 +26,14 @@ def in_order(shared: Store) -> list[Attempt]:
     return sorted(shared["attempts"], key=lambda attempt: attempt.id in shared["aside"])
 
 
+def asked(shared: Store) -> list[str]:
+    """Return the ids of all that was asked for by the clicks that something is waited for of."""
+    clicks = {pending.click for pending in shared["pending"]}
+    waiting = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
+    ids = {pending.id for pending in waiting if pending.click in clicks}
+    return sorted(ids | {one.id for one in shared["attempts"] if one.click in clicks})
+
+
 @uninterrupted
 def select(shared: Store, attempt_id: str) -> None:
     """Put an attempt under review, unless it has gone since."""

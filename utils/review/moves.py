@@ -266,14 +266,6 @@ def clear_settled(shared: Store, also: Sequence[str] = ()) -> None:
         shared["pending"] = left
 
 
-def asked(shared: Store) -> list[str]:
-    """Return the ids of all that was asked for by the clicks that something is waited for of."""
-    clicks = {pending.click for pending in shared["pending"]}
-    waiting = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
-    ids = {pending.id for pending in waiting if pending.click in clicks}
-    return sorted(ids | {one.id for one in shared["attempts"] if one.click in clicks})
-
-
 def came_to_review(shared: Store) -> bool:
     """Return whether what is under review has come just now: it is still waited for."""
     waited_for = [pending.id for pending in shared["pending"]]
@@ -313,11 +305,9 @@ def decide(shared: Store, decision: str) -> None:
     shared["decision"] = decision
 
 
-def take_decision(shared: Store) -> str:
-    """Return what the person has decided since the flow last asked, '' for nothing."""
-    decision = shared["decision"]
+def forget_decision(shared: Store) -> None:
+    """Note that what the person decided has been done."""
     shared["decision"] = ""
-    return decision
 
 
 def settle_on(shared: Store, attempt_id: str, approval: Approval) -> None:
@@ -357,6 +347,8 @@ def start_over(shared: Store) -> None:
     for key, default in DEFAULTS.items():
         if key not in START_OVER_KEEPS:
             by_key(shared)[key] = default
+    # Last: until then it is what is to be done.
+    forget_decision(shared)
 
 
 def now() -> str:

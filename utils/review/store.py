@@ -146,6 +146,7 @@ NOT_REMEMBERED = frozenset(
     }
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
+    "decision",
     "late",
     "recent",
     "put_away",

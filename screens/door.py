@@ -5,8 +5,11 @@ import tomllib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.auth_util import validate_auth_credentials
+from streamlit.errors import StreamlitAuthError
 from streamlit.runtime import exists, get_instance
 from streamlit.runtime.agent.interaction import AgentSessionClient
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -44,6 +47,11 @@ def check() -> str:
                 "A login is configured, and needs more: "
                 'pip install "streamlit[auth]", and start again.'
             )
+        try:
+            for name in _providers() or [""]:
+                validate_auth_credentials(name or "default")
+        except StreamlitAuthError as exc:
+            return f"{' '.join(str(exc).split())} Then start again."
     return ""
 
 
@@ -68,10 +76,15 @@ def asks_people() -> bool:
 
 
 def address() -> str:
-    """Return where this page is, as whoever uses it sees it, for a link to it."""
+    """Return where this page is, for a link to it that others are sent.
+
+    A browser says where it sees the page, and could say anything: that counts for the host alone
+    that its request came to.
+    """
     headers = st.context.headers
-    if st.context.url:
-        return st.context.url.rstrip("/") + "/"
+    seen = urlsplit(st.context.url or "")
+    if seen.netloc == headers.get("Host") and seen.scheme in ("http", "https"):
+        return f"{seen.scheme}://{seen.netloc}{seen.path.rstrip('/')}/"
     # A program does not say where it has found the page: the proxy does, or nobody.
     scheme = "https" if headers.get("X-Forwarded-Proto") == "https" else "http"
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -319,7 +320,17 @@ def test_a_session_says_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert app.session_state["owner"] == find_person(ben, SECRET).owner  # type: ignore[union-attr]
 
 
-def test_a_login_without_its_library_is_told_at_the_start(
+LOGIN = """
+[auth]
+redirect_uri = "http://localhost:8501/oauth2callback"
+cookie_secret = "a secret"
+client_id = "app"
+client_secret = "another"
+server_metadata_url = "https://example.org/.well-known/openid-configuration"
+"""
+
+
+def test_a_login_that_lacks_something_is_told_at_the_start(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     guarded = threading.Event()
@@ -327,7 +338,9 @@ def test_a_login_without_its_library_is_told_at_the_start(
 
     def check(secrets: str) -> str:
         (tmp_path / "secrets.toml").write_text(secrets)
-        monkeypatch.setattr("streamlit.secrets", Secrets())
+        read = Secrets()
+        monkeypatch.setattr("streamlit.secrets", read)
+        monkeypatch.setattr("streamlit.auth_util.secrets_singleton", read)
         return door.check()
 
     before = config.get_option("secrets.files")
@@ -335,14 +348,37 @@ def test_a_login_without_its_library_is_told_at_the_start(
     config.set_option("secrets.files", [str(tmp_path / "secrets.toml")])
     assert check("") == ""
     assert not guarded.is_set()
-    assert check("[auth]") == ""
+    assert check(LOGIN) == ""
     assert guarded.is_set()
+    assert 'are missing the "cookie_secret" key' in check(LOGIN.replace("cookie_secret", "c"))
+    named = "redirect_uri = ''\ncookie_secret = 's'\n[auth.mine]\nclient_id = 'c'"
+    assert "['client_secret', 'server_metadata_url']" in check(f"[auth]\n{named}")
+    assert check("[auth]").endswith("Please check your configuration. Then start again.")
     monkeypatch.setattr("screens.door.find_spec", lambda _: None)
-    assert check("[auth]").startswith("A login is configured, and needs more: pip install")
+    assert check(LOGIN).startswith("A login is configured, and needs more: pip install")
     assert check("") == ""
     (tmp_path / "secrets.toml").unlink()
     monkeypatch.setattr("streamlit.secrets", Secrets())
     assert door.check() == ""
+
+
+@pytest.mark.parametrize(
+    ("seen", "host", "address"),
+    [
+        ("https://a.example/studio", "a.example", "https://a.example/studio/"),
+        ("http://a.example:81/?review=x#y", "a.example:81", "http://a.example:81/"),
+        ("https://evil.example/studio", "a.example", "http://a.example/"),
+        ("javascript://a.example/", "a.example", "http://a.example/"),
+        (None, "a.example", "http://a.example/"),
+    ],
+)
+def test_a_link_leads_to_the_host_that_was_asked_whatever_a_browser_says(
+    monkeypatch: pytest.MonkeyPatch, seen: str | None, host: str, address: str
+) -> None:
+    monkeypatch.setattr(
+        "screens.door.st.context", SimpleNamespace(url=seen, headers={"Host": host})
+    )
+    assert door.address() == address
 
 
 def test_a_door_that_was_there_at_the_start_stays_shut_when_its_secrets_are_gone(

@@ -23,7 +23,7 @@ from utils.review.records import Order, Wish
 from utils.settings import check_settings, get_settings, store_address
 from utils.shared import codec, connection
 from utils.shared.blobs import SharedBlobs
-from utils.shared.jobs import LOOK, SIGN, SharedJobs
+from utils.shared.jobs import LOOK, MOST_WORKERS, SIGN, SharedJobs
 from utils.shared.orders import read_order, write_order
 
 # Of a server that stood still some connections are closed by the garbage collector alone.
@@ -80,9 +80,9 @@ def servers(
     get_settings.cache_clear()
     started = []
 
-    def start(*, works: bool = True) -> SharedJobs:
+    def start(*, works: bool = True, lane: Lane = LANE) -> SharedJobs:
         server = SharedJobs()
-        server.serve(calls.make, [LANE], (Text,), works=works)
+        server.serve(calls.make, [lane], (Text,), works=works)
         started.append(server)
         return server
 
@@ -94,9 +94,9 @@ def servers(
     gc.collect()
 
 
-def join(server: SharedJobs, job_id: str = "a", tries: int = 1) -> Job:
+def join(server: SharedJobs, job_id: str = "a", tries: int = 1, lane: Lane = LANE) -> Job:
     order = Order("test", job_id, ORDER.wish, ORDER.key, ORDER.owner)
-    return server.join(job_id, no_call, order=order, lane=LANE, tries=tries, wait=0.01)
+    return server.join(job_id, no_call, order=order, lane=lane, tries=tries, wait=0.01)
 
 
 async def no_call(_: object) -> object:
@@ -190,6 +190,19 @@ def test_one_bound_holds_for_all_servers(servers: Callable[..., SharedJobs], cal
     assert [outcome(job) for job in jobs] == [RESULT] * 7
     assert calls.most == LANE.places
     assert sorted(calls.made) == [str(number) for number in range(7)]
+
+
+def test_many_places_are_all_taken_by_few_workers(
+    servers: Callable[..., SharedJobs], calls: Calls
+) -> None:
+    lane = Lane("wide", 2 * MOST_WORKERS + 1)
+    server = servers(lane=lane)
+    jobs = [join(server, str(number), lane=lane) for number in range(lane.places + 1)]
+    wait_until(lambda: calls.running == lane.places)
+    assert len(server._workers) == MOST_WORKERS
+    calls.gate.set()
+    assert [outcome(job) for job in jobs] == [RESULT] * len(jobs)
+    assert calls.most == lane.places
 
 
 def test_a_server_without_workers_leaves_the_calls_to_others(

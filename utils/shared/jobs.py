@@ -7,6 +7,7 @@ once: where a try is handed out again whose call was begun, nobody calls again.
 
 import asyncio
 import logging
+import math
 import os
 import random
 import signal
@@ -73,6 +74,7 @@ LOOK, SIGN = 1.0, 0.5
 HAND_ON_EACH = 20
 # A crowd that clicks at one moment must not take more connections than there may be.
 HAND_ON_AT_ONCE = 16
+MOST_WORKERS = 16
 IN_LINE = (ExecutionState.SCHEDULED, ExecutionState.QUEUED, ExecutionState.RUNNING)
 
 Answer = TypeVar("Answer")
@@ -254,13 +256,17 @@ class SharedJobs:
         await self._until_back(docket.__aenter__)
         self._docket = docket
         self._ready.set()
-        works = works and not self._rests_since
-        for number in range(sum(self._places.values()) if works else 0):
-            # One for each place: a worker that has lost the store first ends what it is at.
+        if not works or self._rests_since:
+            return
+        # One for each place as far as they cost little: a worker that has lost the store first ends
+        # what it is at, and each has connections of its own.
+        places = sum(self._places.values())
+        workers = min(places, MOST_WORKERS)
+        for number in range(workers):
             worker = Worker(
                 docket,
                 f"{self._name}-{number}",
-                concurrency=1,
+                concurrency=math.ceil(places / workers),
                 redelivery_timeout=lease,
                 reconnection_delay=timedelta(seconds=PAUSE),
             )

@@ -10,6 +10,7 @@ import pytest
 
 from tests.calls import set_to
 from tests.valkey import Valkey
+from utils.shared import connection
 from utils.shared.blobs import SharedBlobs
 from utils.spending import Spending, SpentError, left_in_words
 
@@ -184,6 +185,26 @@ def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(
     finally:
         for name, value in before.items():
             store.config_set(name, value)
+
+
+def test_a_store_that_is_away_is_not_asked_for_each_limit_anew(
+    shared_store: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, pictures_hour=5)
+    spending = Spending()
+    spending.begin("anna", 0)
+    connection.note_away(TimeoutError())
+    assert spending.left("anna") == []
+    with pytest.raises(SpentError, match="cannot read its limits"):
+        spending.begin("anna", 0)
+    connection.note_back()
+    assert [one.many for one in spending.left("anna")] == [4]
+    shared_store.kill()
+    assert spending.left("anna") == []
+    assert connection.is_away()
+    shared_store.start()
+    connection.note_back()
+    assert [one.many for one in spending.left("anna")] == [4]
 
 
 def test_a_limit_that_is_changed_knows_what_was_spent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -212,26 +212,38 @@ def _item(limit: Limit) -> "RateLimitItem":
 @cached({}, condition=threading.Condition())
 def _limiter() -> "FixedWindowRateLimiter":
     # Imported where a limit is set: it takes 70 ms of the start.
-    from limits.storage import storage_from_string
+    from limits.storage import MemoryStorage, RedisStorage
     from limits.strategies import FixedWindowRateLimiter
 
     address = store_address()
-    # A crowd that looks at one moment is no store that is away.
-    options = {"socket_connect_timeout": 1, "socket_timeout": 3, "max_connections": 1_000}
-    storage = storage_from_string(address or "memory://", **(options if address else {}))
-    return FixedWindowRateLimiter(storage)
+    if not address:
+        return FixedWindowRateLimiter(MemoryStorage())
+    from utils.shared import connection
+
+    pool = connection.client().connection_pool
+    return FixedWindowRateLimiter(RedisStorage(address, connection_pool=pool))
 
 
 @contextmanager
 def _counter_there() -> Iterator[None]:
     """Raise SpentError with a sentence where the count cannot be read or written now."""
     try:
-        yield
+        with _asking():
+            yield
     except SpentError:
         raise
     except Exception as exc:
         logger.debug("the limits cannot be read: %s", type(exc).__name__)
         raise SpentError(UNREADABLE) from None
+
+
+def _asking() -> AbstractContextManager[None]:
+    if not store_address():
+        return nullcontext()
+    from utils.shared import connection
+
+    # A store that is away holds nobody up twice: all who ask it know of each other.
+    return connection.asking()
 
 
 spending = Spending()

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -36,17 +37,23 @@ class StoreAwayError(ConnectionError):
     """The store does not answer, or cannot take anything in now."""
 
 
-def ask(question: Callable[["redis.Redis"], Answer]) -> Answer:
-    """Return the store's answer. Raises StoreAwayError, at once where it was away just now."""
+@contextmanager
+def asking() -> Iterator[None]:
+    """Raise StoreAwayError where the store does not answer, at once where it was away just now."""
     if time.monotonic() < _away["until"]:
         raise StoreAwayError
     try:
-        answer = question(client())
+        yield
     except RedisError as exc:
         note_away(exc)
         raise StoreAwayError from None
     note_back()
-    return answer
+
+
+def ask(question: Callable[["redis.Redis"], Answer]) -> Answer:
+    """Return the store's answer. Raises StoreAwayError as `asking` does."""
+    with asking():
+        return question(client())
 
 
 def change(name: str, write: Callable[[Any], Answer]) -> Answer:

@@ -33,7 +33,7 @@ from utils.headers import SafeHeaders
 from utils.images import page
 from utils.jobs.table import jobs
 from utils.review import asking, boxes, moves
-from utils.review.browser import BrowserCookie, browser_token
+from utils.review.browser import BrowserCookie, browser_token, greeting
 from utils.review.memory import browser_memory
 from utils.review.store import Store, by_key
 from utils.settings import check_settings, get_settings
@@ -103,6 +103,8 @@ def begin(shared: Store, owner: str, own: str, name: str, key: str) -> None:
     agent = door.is_agent()
     moves.begin(shared, remembered, is_known, engine.DEFAULTS, owner, name, payer=own, agent=agent)
     shared["api_key"] = key
+    if not remembered:
+        shared["error_message"] = greeting(owner)
 
 
 def set_page(title: str) -> None:

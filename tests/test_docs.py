@@ -49,12 +49,12 @@ def test_every_stage_has_a_screen_of_its_name() -> None:
 ROOMS = (
     "settings",
     "signing",
-    "spending",
     "scripts",
     "backends",
     "jobs",
     "review",
     "shared",
+    "spending",
     "telemetry",
     "marks",
     "images",

@@ -20,9 +20,11 @@ from tests.images_server import (
     plain,
     stream,
 )
+from tests.ports import free_port
 from tests.studio import (
     button,
     choose,
+    expect_prompt,
     expect_screen,
     expect_settled,
     generate,
@@ -30,7 +32,9 @@ from tests.studio import (
     picture_of,
     prompt_box,
     thumbnails,
+    to_review,
 )
+from utils.review.browser import FORGOTTEN
 
 SOON = (date.today() + timedelta(days=9)).isoformat()
 MODELS = {
@@ -235,3 +239,23 @@ def test_streamlit_secrets_win_over_the_environment(
     (call,) = images_server.calls
     assert call.headers["authorization"] == "Bearer sk-from-secrets"
     assert call.wish["model"] == "model-from-secrets"
+
+
+def test_a_page_that_outlives_its_server_says_so_and_loses_nothing_that_it_makes_then(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    settings = {**images_server.environment, "STREAMLIT_SERVER_PORT": str(free_port())}
+    with run_app(tmp_path / "first", **settings) as app:
+        to_review(page, app)
+    with run_app(tmp_path / "second", **settings):
+        # The page hears that there is a server again before it sends this.
+        button(page, "Approve").click()
+        expect_screen(page, "1. Generate Image")
+        expect(page.get_by_text(FORGOTTEN)).to_be_visible()
+        generate(page, "an owl")
+        expect_screen(page, "2. Review Generated Image")
+        expect(page.get_by_text(FORGOTTEN)).to_have_count(0)
+        page.reload()
+        expect_screen(page, "2. Review Generated Image")
+        expect_prompt(page, "an owl")
+    assert len(images_server.calls) == 2

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from hashlib import sha256
 from http.cookies import SimpleCookie
 
 from itsdangerous import BadSignature
@@ -14,8 +15,12 @@ from utils.signing import signer
 # Far longer than anything is remembered: a page may lie open, and be used, for days.
 COOKIE_SECONDS = 30 * 24 * 3600
 
-# Whoever signs with another key is nobody: only tokens that this server minted are good.
 PURPOSE = "browser"
+# How the token of a browser begins that another start of the server has known.
+RETURNED = "returned-"
+FORGOTTEN = (
+    "The server was restarted since you were here, and what it kept for you is gone. Begin anew."
+)
 
 
 class BrowserCookie:
@@ -40,11 +45,22 @@ class BrowserCookie:
 
 
 def browser_token(cookies: Mapping[str, str], host: str) -> str:
-    """Return the token of the browser that asked `host`, if this server minted it, else ''."""
+    """Return the token of the browser that asked `host`, '' for one that has none yet.
+
+    A cookie that this server has not signed stands for a token too, which nobody can choose: a page
+    that lies open while its server is restarted gets no new cookie, and must not lose what is made
+    for it to the next reload, which does.
+    """
+    cookie = cookies.get(cookie_name(host), "")
     try:
-        return signer(PURPOSE).unsign(cookies.get(cookie_name(host), "")).decode()
+        return signer(PURPOSE).unsign(cookie).decode()
     except BadSignature:
-        return ""
+        return f"{RETURNED}{sha256(cookie.encode()).hexdigest()}" if cookie else ""
+
+
+def greeting(owner: str) -> str:
+    """Return what an owner is told of whom nothing is remembered, '' for one who is new here."""
+    return FORGOTTEN if owner.startswith(RETURNED) else ""
 
 
 def cookie_name(host: str) -> str:

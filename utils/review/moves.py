@@ -34,7 +34,6 @@ from utils.review.store import (
 )
 from utils.settings import get_settings
 
-ClickMove = Callable[[Store, str, "Choose"], None]
 # Reads the settings that stand in the store: who is asked, and for what, once for each of them;
 # raises ValueError with a sentence for a person.
 Choose = Callable[[Mapping[str, object]], Sequence[tuple[Engine, dict[str, str]]]]
@@ -428,7 +427,7 @@ def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
     shared["decision"] = "generate"
 
 
-ASKS: Mapping[str, ClickMove] = {
+ASKS: Mapping[str, Callable[[Store, str, Choose], None]] = {
     "generate": generate,
     "generate edited": generate_edited,
     "regenerate": regenerate,

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from tests.browser import ARGS, find_system_browser
 from tests.images_server import ImagesServer
-from tests.stores import Text
+from tests.stores import LEISURE, Text
 from tests.valkey import Valkey, run_valkey
 from utils.images import Draft, api
 from utils.jobs.table import jobs
@@ -112,7 +112,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     get_settings.cache_clear()
     yield
     # What goes on would read the settings, and keep them for the next test.
-    cast("Any", jobs)._local().stop()
+    cast("Any", jobs)._local().stop(LEISURE)
     get_settings.cache_clear()
     _limiter.cache_clear()
     api._refused.clear()
@@ -143,7 +143,7 @@ def shared_store(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Va
     codec.learn(Text, Draft)
     yield valkey
     if cast("Any", jobs)._shared.cache_info().currsize:
-        jobs.stop()
+        jobs.stop(LEISURE)
     connection.client().close()
     connection.note_back()
 

@@ -27,7 +27,7 @@ from tests.images_server import (
     plain,
     stream,
 )
-from tests.stores import outcome
+from tests.stores import LEISURE, outcome
 from utils import images
 from utils.images import api
 from utils.jobs.outcomes import CANCELLED, Problem
@@ -514,7 +514,7 @@ def assert_can_be_read(sentence: str) -> None:
 def jobs() -> Iterator[Jobs]:
     table = Jobs()
     yield table
-    table.stop()
+    table.stop(LEISURE)
 
 
 @pytest.mark.parametrize("name", FAILING)

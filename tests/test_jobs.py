@@ -13,7 +13,7 @@ import anyio
 import pytest
 from cachetools import TTLCache
 
-from tests.stores import ENGINE, Text, outcome, wait_until
+from tests.stores import ENGINE, LEISURE, Text, outcome, wait_until
 from utils.jobs import pace, table
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Job, Jobs, Lane, News, Phase, watch
@@ -71,7 +71,7 @@ def jobs(request: pytest.FixtureRequest) -> Iterator[Jobs]:
         lanes = (LANE, ONE, OTHER, MANY)
         table.serve(lambda order: ENGINES[order.id], lanes, (Text,), works=True)
     yield table
-    table.stop()
+    table.stop(LEISURE)
 
 
 def join(jobs: Jobs, job_id: str, engine: Engine, **how: object) -> Job:
@@ -114,6 +114,18 @@ def test_a_server_that_stops_leaves_nothing_that_was_just_about_to_begin(
         asyncio.run(main())
     gc.collect()
     assert left == []
+
+
+def test_a_server_that_stops_ends_also_what_forgets_that_it_was_told() -> None:
+    async def forgets() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(60)
+
+    jobs = Jobs()
+    told = jobs.submit(forgets())
+    jobs.stop(LEISURE)
+    assert told.cancelled()
 
 
 def test_a_server_whose_clock_is_ahead_shows_no_progress_below_nothing(

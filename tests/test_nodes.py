@@ -10,7 +10,7 @@ import pytest
 
 from flow import create_flow
 from nodes import GenerateImageNode, next_wait
-from tests.stores import ENGINE, Text, ask, choose, make, new_store, outcome, receive
+from tests.stores import ENGINE, LEISURE, Text, ask, choose, make, new_store, outcome, receive
 from utils.jobs.outcomes import CANCELLED, FailedError, Problem
 from utils.jobs.table import Call, Job, Jobs, Phase, watch
 from utils.review import boxes, choosing, moves
@@ -58,7 +58,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     table = Jobs()
     monkeypatch.setattr("nodes.jobs", table)
     yield table
-    table.stop()
+    table.stop(LEISURE)
 
 
 @pytest.fixture(autouse=True)

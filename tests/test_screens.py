@@ -18,6 +18,7 @@ from screens.requests import age_in_words
 from tests.calls import set_server
 from tests.images_server import Answer, ImagesServer, error, json_answer, picture, plain
 from tests.signing import SIGNER, sign
+from tests.stores import LEISURE
 from utils.demo.engine import DemoTransport
 from utils.images import page
 from utils.images.api import Picture, list_models
@@ -78,7 +79,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
 
     monkeypatch.setattr("utils.images.catalogue.list_models", list_here)
     yield table
-    table.stop()
+    table.stop(LEISURE)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -23,7 +24,7 @@ from utils.review.records import Order, Wish
 from utils.settings import check_settings, get_settings, store_address
 from utils.shared import codec, connection
 from utils.shared.blobs import SharedBlobs
-from utils.shared.jobs import LOOK, MOST_WORKERS, SIGN, SharedJobs
+from utils.shared.jobs import LOOK, MOST_WORKERS, SIGN, SharedJobs, _heard
 from utils.shared.orders import read_order, write_order
 
 # Of a server that stood still some connections are closed by the garbage collector alone.
@@ -127,6 +128,22 @@ def test_an_end_without_a_beginning_is_found_by_all_servers(
         job = two.find("b")
         assert job
         assert outcome(job) == NOT_BEGUN
+
+
+def test_a_cancel_that_redis_has_forgotten_counts_at_the_next_bell() -> None:
+    async def forgets() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await _heard(asyncio.Event(), 60)
+
+    async def tell() -> None:
+        task = asyncio.create_task(forgets())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+
+    asyncio.run(tell())
 
 
 def test_docket_asks_whether_a_connection_is_still_one(shared_store: Valkey) -> None:

@@ -358,9 +358,11 @@ async def _cancel_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     # Each begins first: a wrapper that is cancelled before leaves what it wraps to nobody.
     await asyncio.sleep(0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        # More than once: in Python 3.11 `asyncio.wait_for`, by which redis sends, may forget one.
+        _, tasks = await asyncio.wait(tasks, timeout=0.5)
 
 
 jobs = stand_in(Jobs, "utils.shared.jobs:SharedJobs")

@@ -27,6 +27,7 @@ from utils.review.records import Decision, Pending, Review, review_owner, review
 from utils.review.reviews import is_over, reviews
 from utils.review.store import Store, by_key, clear_error
 from utils.review.webhook import tell
+from utils.settings import get_settings
 
 KIND = "person"
 APPROVED, DECLINED, WITHDRAWAL, OVER = "approved", "declined", "withdrawn", "over"
@@ -205,7 +206,7 @@ def receive(shared: Store, decision: Decision) -> None:
     """Take in what a person has decided about what this session has asked."""
     shared["answer"] = decision
     if shared["agent"]:
-        shared["allowance"] = moves.allowance()
+        shared["allowance"] = get_settings().agent_pictures
     if _take_approval(shared, decision):
         moves.enter(shared, "final")
 

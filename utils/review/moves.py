@@ -71,7 +71,7 @@ def begin(
     shared["payer"] = payer or shared["owner"]
     shared["person"] = person
     shared["agent"] = agent
-    shared["allowance"] = allowance() if agent else 0
+    shared["allowance"] = get_settings().agent_pictures if agent else 0
     shared["click_id"] = shared["click_id"] or new_id()
     shared["settings"] = tuple(settings)
     choosing.write_base64(shared)
@@ -315,11 +315,6 @@ def settle_on(shared: Store, attempt_id: str, approval: Approval) -> None:
     # What comes from now on is news there.
     shared["unseen"] = ()
     choosing.write_base64(shared)
-
-
-def allowance() -> int:
-    """Return how much an agent may ask for before a person has looked."""
-    return get_settings().agent_pictures
 
 
 def enter(shared: Store, stage: str) -> None:

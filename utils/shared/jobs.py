@@ -601,8 +601,12 @@ class _Sign:
 async def _heard(bell: asyncio.Event, within: float) -> None:
     """Wait until a bell rings, but only so many seconds.
 
-    Not by `asyncio.wait_for`: in Python 3.11 that forgets a cancel which comes with the ring.
+    Not by `asyncio.wait_for`: in Python 3.11 that forgets a cancel which comes with the ring. redis
+    sends by it, so one that it has forgotten counts here.
     """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await bell.wait()

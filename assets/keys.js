@@ -104,8 +104,15 @@ document.addEventListener("click", ({ target, detail }) => {
 }, true);
 
 // Where a page is longer than the window: what is waited for is seen, and then what has come.
+// And each screen begins at its top, wherever the button was that led there.
 let wait = null;
+let heading = "";
 new MutationObserver(() => {
+  const last = heading;
+  heading = document.querySelector(".steps h1")?.textContent ?? last;
+  if (last && heading !== last) {
+    document.querySelector("[data-testid=stMain]").scrollTop = 0;
+  }
   const before = wait;
   wait = document.querySelector(".st-key-wait");
   if (!before !== !wait) {
@@ -120,10 +127,10 @@ function bringIntoSight(place) {
   }
 }
 
-// A list that has been chosen from would take the page's keys for its own.
+// A list that has been chosen from, or left, would take the page's keys for its own.
 document.addEventListener("pointerup", ({ target }) => target.closest("[role=option]") && leaveList(), true);
 document.addEventListener("keydown", ({ key, target }) => {
-  if (key === "Enter" && target.matches("[role=combobox][aria-expanded=true]")) {
+  if (/^(Enter|Escape)$/.test(key) && target.matches("[role=combobox][aria-expanded=true]")) {
     leaveList();
   }
 }, true);

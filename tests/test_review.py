@@ -310,11 +310,11 @@ def test_keys_decide_again_after_a_choice_from_a_list(
     page.evaluate("window.requestAnimationFrame = (draw) => setTimeout(draw, 500)")
     quality = page.get_by_role("combobox", name="Quality")
     quality.focus()
-    for _ in range(2):
+    for leave in ("Enter", "Escape"):
         expect_focus(quality)
         page.keyboard.press("ArrowDown")
         expect(quality).to_have_attribute("aria-expanded", "true")
-        page.keyboard.press("Enter")
+        page.keyboard.press(leave)
         expect(quality).not_to_be_focused()
         # The next key is for the page, but Tab goes on from where the list is.
         page.keyboard.press("Tab")
@@ -392,8 +392,11 @@ def test_start_over_is_undone_from_the_recent_pictures_of_this_browser(
     expect(recent).to_have_count(2)
     page.reload()
     expect(recent).to_have_count(2)
+    # In a low window one scrolls down to what leads to another screen, which begins at its top.
+    page.set_viewport_size({"width": 1366, "height": 420})
     button(page, "Reopen").nth(1).click()
     expect_screen(page, "2. Review Generated Image")
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
     expect_prompt(page, "a fox")
     expect_settled(page)
     assert downloaded(page) == data("one")

@@ -205,7 +205,7 @@ def test_the_steps_say_where_one_is(app: AppTest) -> None:
 def test_an_empty_prompt_gets_a_friendly_word(app: AppTest) -> None:
     app.text_area[0].set_value("  ")
     click(app, "Generate Image")
-    assert app.warning[0].value == "Write the prompt first: a few words are enough."
+    assert app.warning[0].value == "Say first what you want: a few words are enough."
     assert app.session_state["stage"] == "initial_input"
 
 

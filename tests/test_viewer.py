@@ -86,6 +86,7 @@ def test_a_picture_fills_the_window_and_then_is_as_large_as_it_is(
         button(page, "Full size").click()
     expect(panes(page)).to_have_count(1)
     expect(viewer(page)).to_contain_text("Original")
+    expect(viewer(page).get_by_text("Numbers and arrows choose")).to_be_hidden()
     expect(panes(page).locator("img")).to_have_js_property("naturalWidth", 1600)
     fits = width_of(page)
     assert 0.75 * 768 < fits * 3 / 4 <= 768
@@ -418,6 +419,7 @@ def test_who_does_something_else_before_an_approval_is_taken_has_changed_their_m
     to_attempts(page, api_app, images_server, 2)
     page.keyboard.press("z")
     expect(panes(page)).to_have_count(1)
+    expect(viewer(page).get_by_text("Numbers and arrows choose")).to_be_visible()
     # As if the page had not shown this attempt yet.
     approve = page.locator("[class*=st-key-Approve-]").element_handle()
     name = approve.evaluate(

@@ -72,8 +72,9 @@ VIEWER = f"""
 <button type="button" data-key="Escape">Close</button>
 </header>
 <main tabindex="-1"></main>
-<footer>Numbers and arrows choose, A approves, F flips, T tints what differs, Z zooms, Shift and
-arrows move, Esc closes.
+<footer>
+<span>Numbers and arrows choose, F flips, T tints what differs.</span>
+A approves, Z zooms, Shift and arrows move, Esc closes.
 </footer>
 </dialog>
 </template>

@@ -374,7 +374,7 @@ def _ask(
         return
     clear_error(shared)
     if not prompt.strip():
-        shared["error_message"] = "Write the prompt first: a few words are enough."
+        shared["error_message"] = "Say first what you want: a few words are enough."
         return
     if len(sources) > MAX_SOURCES:
         shared["error_message"] = (

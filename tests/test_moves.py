@@ -98,7 +98,7 @@ def test_an_empty_prompt_asks_for_nothing_and_says_so(shared: Store, prompt: str
     shared["task_input"] = prompt
     moves.generate(shared, shared["click_id"], choose)
     assert shared["pending"] == ()
-    assert "prompt first" in shared["error_message"]
+    assert "Say first" in shared["error_message"]
 
 
 def test_a_prompt_that_is_too_long_is_kept_and_counted(shared: Store) -> None:

@@ -254,7 +254,10 @@ def test_several_come_one_by_one_and_the_first_goes_under_review(
     typewriter.script = [gate, PASSING]
     shared["count"] = 3
     ask(shared)
-    turn(shared)
+    create_flow(shared["stage"]).run(shared)
+    # On a busy machine some may have come by now.
+    while not shared["attempts"]:
+        create_flow(next_wait(shared), silent).run(shared)
     assert shared["stage"] == "user_feedback"
     first = shared["under_review"]
     assert 1 <= len(shared["attempts"]) < 3

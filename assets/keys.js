@@ -173,18 +173,30 @@ function keepTyped() {
 
 giveBack(sessionStorage.typed);
 
+function shown(selector) {
+  return new Promise((resolve) => {
+    const look = () => {
+      const found = document.querySelector(selector);
+      if (found) {
+        looking.disconnect();
+        resolve(found);
+      }
+    };
+    const looking = new MutationObserver(look);
+    looking.observe(document.body, { attributeFilter: ["disabled"], childList: true, subtree: true });
+    look();
+  });
+}
+
 async function giveBack(kept) {
   delete sessionStorage.typed;
   if (!kept) {
     return;
   }
   const [name, words] = JSON.parse(kept);
-  let box = null;
-  while (!box && performance.now() < LOADING) {
-    await new Promise(requestAnimationFrame);
-    box = document.querySelector(`.${CSS.escape(name)} :is(textarea, input):enabled`);
-  }
-  if (box && box.value !== words) {
+  // However long: it may be behind a tab, which a reload closes.
+  const box = await shown(`.${CSS.escape(name)} :is(textarea, input):enabled`);
+  if (box.value !== words) {
     box.focus();
     // As if typed: React hears of nothing else.
     Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);

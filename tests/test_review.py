@@ -117,6 +117,17 @@ def test_words_outlive_a_reload_while_they_are_being_typed(
     edit_box(page).fill("a fox in the snow")
     page.reload()
     expect(edit_box(page)).to_have_value("a fox in the snow")
+    expect_settled(page)
+    change = page.get_by_role("textbox", name="What should be different here?")
+    page.get_by_role("tab", name="Change this picture").click()
+    change.fill("make it night")
+    page.reload()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    # The reload has closed its tab, and nobody hurries to open it again.
+    page.evaluate("performance.now = () => 3_600_000")
+    page.get_by_role("tab", name="Change this picture").click()
+    expect(change).to_have_value("make it night")
     assert len(images_server.calls) == 1
 
 

@@ -220,7 +220,7 @@ def is_known(pending: Pending) -> bool:
 
 
 def next_wait(shared: Store) -> str:
-    """Return the kind of what is waited for: of what has ended, if anything has."""
+    """Return the kind of what is waited for: of what has ended or not begun, if anything has."""
     found = [(pending.kind, jobs.find(pending.id)) for pending in shared["pending"]]
-    ended = [kind for kind, job in found if job and job.news.phase is Phase.ENDED]
-    return (ended or [kind for kind, _ in found])[0]
+    due = [kind for kind, job in found if job is None or job.news.phase is Phase.ENDED]
+    return (due or [kind for kind, _ in found])[0]

@@ -357,10 +357,10 @@ def test_start_over_and_back_in_one_breath_leave_a_page_that_works(shared: Store
     assert shared["stage"] == "initial_input"
 
 
-def test_a_wait_of_another_kind_does_not_keep_what_has_ended_waiting(
+def test_a_wait_of_another_kind_keeps_nothing_from_being_begun_or_taken_in(
     shared: Store, typewriter: Typewriter, jobs: Jobs
 ) -> None:
-    """A person who is waited for, and a result: whichever comes first is taken in first."""
+    """A person who is waited for, and a result: both begin, and what comes first is taken in."""
     signed = threading.Event()
 
     async def person(on_partial: object) -> str:
@@ -372,8 +372,9 @@ def test_a_wait_of_another_kind_does_not_keep_what_has_ended_waiting(
     ask(shared)
     wish = shared["pending"][0].wish
     shared["pending"] = (*shared["pending"], Pending("visit", "visit", wish, kind="sign off"))
-    jobs.join("visit", person)
     turn_without_waiting(shared)
+    assert next_wait(shared) == "sign off"
+    jobs.join("visit", person)
     assert next_wait(shared) == "generate"
     signed.set()
     create_flow("generate", silent).run(shared)

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 from collections import Counter
 
 import pytest
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from utils import compression
 from utils.compression import Compression
@@ -81,13 +82,32 @@ def test_no_more_is_kept_than_there_is_room_for(
     assert asked == {FILE: 2}
 
 
-def test_of_a_client_that_left_before_the_answer_nothing_is_kept_and_nothing_fails() -> None:
-    async def no_answer(_: Scope, __: Receive, ___: Send) -> None:
-        """What Streamlit's file routes do where the client has gone."""
+@pytest.mark.parametrize("sent", [0, 1, 2, 3])
+def test_of_what_a_client_that_left_was_not_sent_whole_nothing_is_kept(sent: int) -> None:
+    got: list[Message] = []
+    is_there = False
+
+    async def answer(_: Scope, __: Receive, send: Send) -> None:
+        """What Streamlit's file routes do where the client has gone at the first time."""
+        messages: list[Message] = [{"type": "http.response.start", "status": 200, "headers": []}]
+        for more in (True, True, False):
+            messages.append({"type": "http.response.body", "body": b"a", "more_body": more})
+        for message in messages[: None if is_there else sent]:
+            await send(message)
+
+    async def take(message: Message) -> None:
+        got.append(message)
 
     async def ask() -> None:
         headers = [(b"accept-encoding", b"gzip")]
         scope = {"type": "http", "method": "GET", "path": FILE, "headers": headers}
-        await Compression(no_answer)(scope, no_answer, no_answer)  # type: ignore[arg-type]
+        app = Compression(answer)
+        await app(scope, lambda: asyncio.sleep(0), take)  # type: ignore[arg-type, return-value]
+        got.clear()
+        nonlocal is_there
+        is_there = True
+        await app(scope, lambda: asyncio.sleep(0), take)  # type: ignore[arg-type, return-value]
 
     asyncio.run(ask())
+    body = b"".join(message.get("body", b"") for message in got)
+    assert gzip.decompress(body) == b"aaa"

@@ -97,7 +97,7 @@ def test_a_server_that_stops_leaves_nothing_that_was_just_about_to_begin(
 
     async def stop(told: asyncio.Future[None]) -> None:
         await told
-        await table._cancel_tasks()
+        await table.cancel_tasks()
 
     async def main() -> None:
         told = asyncio.get_running_loop().create_future()

@@ -38,8 +38,7 @@ class Compression:
             await send(message)
 
         await self._app(scope, receive, keep_and_send)
-        # Nothing was sent to who has left.
-        if sent and sent[0]["status"] == 200 and _size(sent) <= KEEP:
+        if _is_whole(sent) and sent[0]["status"] == 200 and _size(sent) <= KEEP:
             self._kept[scope["path"]] = sent
 
 
@@ -53,6 +52,13 @@ def _is_file(scope: Scope) -> bool:
         and "gzip" in headers.get("accept-encoding", "")
         and not any(name in headers for name in CONDITIONS)
     )
+
+
+def _is_whole(messages: Sequence[Message]) -> bool:
+    """Return whether an answer was sent to its end: to who has left nothing is, or the first of
+    it."""
+    last = messages[-1] if messages else {"type": ""}
+    return last["type"] == "http.response.body" and not last.get("more_body", False)
 
 
 def _size(messages: Sequence[Message]) -> int:

@@ -286,7 +286,7 @@ class Jobs:
                 self._end(job, CANCELLED)
         if loop:
             with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(_cancel_tasks(), loop).result(within)
+                asyncio.run_coroutine_threadsafe(cancel_tasks(), loop).result(within)
             loop.call_soon_threadsafe(loop.stop)
 
     def _find(self, job_id: str) -> Job | None:
@@ -354,7 +354,8 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
 
 
-async def _cancel_tasks() -> None:
+async def cancel_tasks() -> None:
+    """Cancel all that the loop runs, besides who calls this, and wait until it has ended."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     # Each begins first: a wrapper that is cancelled before leaves what it wraps to nobody.
     await asyncio.sleep(0)

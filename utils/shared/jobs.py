@@ -44,6 +44,7 @@ from utils.jobs.table import (
     Lane,
     News,
     Phase,
+    cancel_tasks,
     outcome_of,
     pause_before_next,
 )
@@ -102,7 +103,7 @@ class SharedJobs:
         self._handing_on = asyncio.Semaphore(HAND_ON_AT_ONCE)
         self._bells: dict[str, set[asyncio.Event]] = {}
         self._running: dict[str, asyncio.Task[object]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._hearing: asyncio.Task[None]
         self._workers: list[asyncio.Task[None]] = []
         # By time.monotonic: since when nothing new is taken.
         self._rests_since = 0.0
@@ -247,7 +248,7 @@ class SharedJobs:
         # It would tell each trouble of the store in twenty lines; ours are enough.
         logging.getLogger("docket").setLevel(logging.CRITICAL)
         self._store = async_client()
-        self._tasks.append(asyncio.create_task(self._hear_bells()))
+        self._hearing = asyncio.create_task(self._hear_bells())
         lease = timedelta(seconds=get_settings().lease_seconds)
         docket = Docket(name="review:docket", url=docket_address())
         self._places = {lane.name: lane.places for lane in lanes}
@@ -520,10 +521,10 @@ class SharedJobs:
             call.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=2 * SIGN)
-        for task in self._tasks:
-            task.cancel()
         if self._ready.is_set():
             await self._docket.__aexit__(None, None, None)
+        # Whoever still looked would open another connection, which nobody closes.
+        await cancel_tasks()
         await self._store.aclose()
 
     async def _hear_bells(self) -> None:

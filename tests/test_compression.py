@@ -4,12 +4,13 @@ from collections import Counter
 
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from utils import compression
 from utils.compression import Compression
@@ -80,6 +81,34 @@ def test_no_more_is_kept_than_there_is_room_for(
     for _ in range(2):
         assert client.get(FILE).text == TEXT
     assert asked == {FILE: 2}
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/javascript"])
+def test_no_cookie_is_told_to_another_browser(kind: str) -> None:
+    """Streamlit sends its page, with a cookie, also where there is no script of a name."""
+
+    def page(_: Request) -> Response:
+        return Response(TEXT, media_type=kind, headers={"content-type": kind})
+
+    class Cookies:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def with_cookie(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    headers = MutableHeaders(scope=message)
+                    headers.append("set-cookie", f"who={Headers(scope=scope)['x-who']}")
+                await send(message)
+
+            await self.app(scope, receive, with_cookie if scope["type"] == "http" else send)
+
+    middleware = [Middleware(Cookies), Middleware(Compression)]
+    client = TestClient(Starlette(routes=[Route(FILE, page)], middleware=middleware))
+    for who in ("anna", "ben", "carl"):
+        answer = client.get(FILE, headers={"x-who": who})
+        assert answer.headers.get_list("set-cookie") == [f"who={who}"]
+        assert answer.text == TEXT
 
 
 @pytest.mark.parametrize("sent", [0, 1, 2, 3])

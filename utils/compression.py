@@ -28,17 +28,18 @@ class Compression:
             return
         messages = self._kept.get(scope["path"], ())
         for message in messages:
-            await send(message)
+            await send(dict(message))
         if messages:
             return
         sent = list[Message]()
 
         async def keep_and_send(message: Message) -> None:
-            sent.append(message)
+            # A copy each time: whoever passes it on may add a header, such as one browser's cookie.
+            sent.append(dict(message))
             await send(message)
 
         await self._app(scope, receive, keep_and_send)
-        if _is_whole(sent) and sent[0]["status"] == 200 and _size(sent) <= KEEP:
+        if _is_whole(sent) and _is_found(sent[0]) and _size(sent) <= KEEP:
             self._kept[scope["path"]] = sent
 
 
@@ -59,6 +60,13 @@ def _is_whole(messages: Sequence[Message]) -> bool:
     it."""
     last = messages[-1] if messages else {"type": ""}
     return last["type"] == "http.response.body" and not last.get("more_body", False)
+
+
+def _is_found(start: Message) -> bool:
+    """Return whether an answer is the file: in place of one that is not there Streamlit sends its
+    page, to each browser with a cookie of its own."""
+    kind = Headers(raw=start["headers"]).get("content-type", "")
+    return start["status"] == 200 and not kind.startswith("text/html")
 
 
 def _size(messages: Sequence[Message]) -> int:

@@ -103,6 +103,30 @@ def test_three_tabs_with_two_rounds_each_leave_six(browsers: BrowserMemory) -> N
     assert all(blobs.get(one.result.name) for one in reloaded["recent"])
 
 
+@pytest.mark.parametrize("decision", ["cancel", "start over"])
+def test_a_reload_in_the_middle_of_a_stop_stops_nothing_of_another_tab(
+    browsers: BrowserMemory, decision: str
+) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    theirs = ask(two, "two")
+    browsers.remember(two)
+    ask(one, "one")
+    moves.forget_decision(one)
+    browsers.remember(one)
+    moves.decide(one, decision)
+    browsers.remember(one)
+    reloaded = open_tab(browsers)
+    assert theirs in reloaded["pending"]
+    assert reloaded["decision"] == ""
+    # Alone it is done, though the reload came first.
+    alone = open_tab(browsers, "another browser")
+    ask(alone, "one")
+    browsers.remember(alone)
+    moves.decide(alone, decision)
+    browsers.remember(alone)
+    assert open_tab(browsers, "another browser")["decision"] == decision
+
+
 def test_what_another_tab_waits_for_is_still_waited_for(browsers: BrowserMemory) -> None:
     one, two = open_tab(browsers), open_tab(browsers)
     pending = ask(one, "one")

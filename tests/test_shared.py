@@ -17,7 +17,15 @@ from tests.stores import ENGINE, Text, outcome, wait_until
 from tests.valkey import Valkey
 from utils import signing
 from utils.backends import check_store
-from utils.jobs.outcomes import CANCELLED, INTERRUPTED, NOT_BEGUN, STORE_AWAY, FailedError, Problem
+from utils.jobs.outcomes import (
+    CANCELLED,
+    INTERRUPTED,
+    NOT_BEGUN,
+    STORE_AWAY,
+    UNKNOWN,
+    FailedError,
+    Problem,
+)
 from utils.jobs.table import Job, Lane, Phase
 from utils.review.blobs import blobs
 from utils.review.records import Order, Wish
@@ -477,15 +485,46 @@ def test_an_order_that_its_asker_did_not_bring_into_the_line_is_brought_by_who_w
     servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls.gate.set()
-    dies = servers()
+    dies = servers(works=False)
 
     async def die(*_: object) -> None:
-        raise redis.exceptions.ConnectionError
+        await asyncio.sleep(60)
 
     monkeypatch.setattr(dies, "_hand_on", die)
-    monkeypatch.setattr(dies, "_withdraw", die)
-    assert outcome(join(dies)) == STORE_AWAY
+    join(dies)
+    wait_until(lambda: dies.count(Phase.QUEUED))
     assert outcome(join(servers())) == RESULT
+
+
+def test_what_was_brought_into_the_line_without_an_answer_is_waited_for(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls.gate.set()
+    server = servers()
+    bring = server._hand_on
+
+    async def bring_and_hear_nothing(*about: Any) -> None:
+        await bring(*about)
+        raise redis.exceptions.ConnectionError
+
+    monkeypatch.setattr(server, "_hand_on", bring_and_hear_nothing)
+    assert outcome(join(server)) == RESULT
+    assert calls.made == ["a"]
+
+
+def test_what_another_version_has_written_keeps_nobody_waiting(
+    servers: Callable[..., SharedJobs], shared_store: Valkey
+) -> None:
+    server = servers(works=False)
+    job = join(server)
+    wait_until(lambda: server.count(Phase.QUEUED))
+    strange = '["Picture of tomorrow", {"name": "x"}]'
+    written: Any = {"phase": "ended", "partial": strange, "outcome": strange, "ended_by": "result"}
+    shared_store.client().hset("review:job:a", mapping=written)
+    assert outcome(job) == UNKNOWN
+    other = servers(works=False)
+    assert found(other).news.outcome == UNKNOWN
+    assert servers(works=False).cancel("a").news.outcome == UNKNOWN
 
 
 def test_a_long_wait_in_line_keeps_nobody_behind_it_from_beginning(

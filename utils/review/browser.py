@@ -19,7 +19,8 @@ PURPOSE = "browser"
 # How the token of a browser begins that another start of the server has known.
 RETURNED = "returned-"
 FORGOTTEN = (
-    "The server was restarted since you were here, and what it kept for you is gone. Begin anew."
+    "What was kept for you is not here any more: the server was restarted, or you were away for "
+    "long. Begin anew."
 )
 
 

@@ -210,7 +210,7 @@ class SharedJobs:
             self._end(job, CANCELLED, job.news.lost + 1, max(1, job.news.tries))
             self.submit(self._withdraw(job_id, lane))
         else:
-            self._end(job, codec.read(outcome), int(lost), int(tries))
+            self._end(job, _record(outcome, UNKNOWN), int(lost), int(tries))
         return job
 
     def deliver(self, job_id: str) -> None:
@@ -300,8 +300,10 @@ class SharedJobs:
                 await self._ready.wait()
             new = await self._script(scripts.CREATE, _keys(job.id, lane.name), told)
             if new:
-                await self._hand_on(lane.name, job.id, 1)
-                looks = 1
+                # Others may begin it from now on: whether it is in docket's line, who follows sees.
+                with suppress(RedisError):
+                    await self._hand_on(lane.name, job.id, 1)
+                    looks = 1
         except (RedisError, TimeoutError) as exc:
             note_away(exc)
             self._end(job, STORE_AWAY, 0, 0)
@@ -624,10 +626,6 @@ def _news(fields: Fields) -> News:
     def number(name: str) -> float:
         return float(fields.get(name.encode(), 0))
 
-    def record(name: str) -> object:
-        text = fields.get(name.encode())
-        return codec.read(text) if text else None
-
     shift = time.monotonic() - time.time()
     phase = Phase(fields[b"phase"].decode())
     if phase is Phase.PAUSED and number("resume_at") <= time.time():
@@ -639,11 +637,20 @@ def _news(fields: Fields) -> News:
         int(number("max_tries")),
         int(number("lost")),
         fields.get(b"setback", b"").decode(),
-        record("partial"),
+        _record(fields.get(b"partial"), None),
         int(number("drafts")),
         number("resume_at") + shift,
-        record("outcome"),
+        _record(fields.get(b"outcome"), UNKNOWN),
     )
+
+
+def _record(text: bytes | None, unread: object) -> object:
+    """Return a record, `unread` where only another version of this app can read it: nobody may wait
+    for ever for what that has made."""
+    try:
+        return codec.read(text) if text else None
+    except ValueError:
+        return unread
 
 
 def _name(job: Job) -> str:

@@ -14,6 +14,8 @@ from utils.review.store import Store
 
 # In seconds.
 LOOK_SECONDS = 10.0
+# The newest: each takes its part of every run of everybody's first page.
+MOST_SHOWN = 20
 
 
 def link() -> str:
@@ -45,7 +47,7 @@ def render_waiting(shared: Store) -> None:
 def what_waits() -> Sequence[Review]:
     """Return what waits for a person, as far as that is known now."""
     try:
-        return reviews.waiting()
+        return reviews.waiting()[:MOST_SHOWN]
     except ConnectionError:
         return []
 

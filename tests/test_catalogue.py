@@ -116,6 +116,13 @@ def test_a_server_without_a_list_is_no_error_and_is_asked_again_soon(
     assert listed_models(engine(images_server), "") == LISTED
 
 
+def test_what_no_page_can_show_is_no_name_of_a_model(images_server: ImagesServer) -> None:
+    names: list[object] = ["gpt-image-2", "gpt-image-\ud800", "gpt-image-\n", {"id": "gpt-image"}]
+    names.append("gpt-image-" + "x" * 200)
+    images_server.pages["/v1/models"] = json_answer({"data": [{"id": name} for name in names]})
+    assert asyncio.run(list_models(engine(images_server), "")) == (ListedModel("gpt-image-2"),)
+
+
 def test_no_trouble_at_all_comes_out_of_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError

@@ -59,6 +59,7 @@ def test_a_file_that_never_changes_is_compressed_once(
         ("/", "GET", {}),
         ("/app/static/pictures/one", "GET", {}),
         ("/static/js/missing.js", "GET", {}),
+        (FILE.replace("js/", "js//"), "GET", {}),
         (FILE, "POST", {}),
         (FILE, "GET", {"Range": "bytes=0-9"}),
         (FILE, "GET", {"If-None-Match": '"a"'}),

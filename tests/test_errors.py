@@ -107,7 +107,7 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (504, openai_error("server_error"), "too slow", False, True),
         (524, None, "too slow", False, True),
         (418, None, "unknown", False, False),
-        (307, None, "unknown", False, False),
+        (307, None, "address", False, False),
         (None, {"error": {"code": "500"}}, "server", True, True),
         (None, {"error": {"code": 429}}, "rate limit", True, False),
         (None, openai_error("server_error"), "server", True, True),

@@ -20,6 +20,7 @@ from tests.images_server import (
     picture,
 )
 from utils import images
+from utils.images import api
 from utils.images.fetch import fetch_picture
 from utils.jobs.outcomes import FailedError, Problem
 from utils.settings import get_settings
@@ -77,6 +78,21 @@ def test_another_server_in_the_private_network_is_refused(images_server: ImagesS
         problem = failed(wish())
         assert (problem.kind, problem.retry, problem.billed) == ("not fetched", False, True)
         assert other.fetches == []
+
+
+@pytest.mark.parametrize("status", [302, 307])
+@pytest.mark.parametrize("sources", [(), (IMAGE,)])
+def test_a_call_that_is_led_elsewhere_goes_nowhere(
+    images_server: ImagesServer, status: int, sources: tuple[bytes, ...]
+) -> None:
+    with ImagesServer() as other:
+        led: Answer = [Head(status, headers=(("location", f"{other.url}/images/generations"),))]
+        images_server.script(led)
+        problem = failed(wish(sources=sources))
+        assert (problem.kind, problem.retry, problem.billed) == ("address", False, False)
+        images_server.pages["/v1/models"] = led
+        assert asyncio.run(api.list_models(wish().engine, "")) is None
+        assert other.calls == other.fetches == []
 
 
 def test_a_redirect_into_the_private_network_is_refused(images_server: ImagesServer) -> None:

@@ -511,6 +511,14 @@ def test_what_is_labelled_or_divided_oddly_is_read_all_the_same(
     assert read(text, size) == events
 
 
+@pytest.mark.parametrize("line", [b"", b"x"])
+def test_lines_without_end_are_not_each_tried(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bytes] = []
+    monkeypatch.setattr("utils.images.events.load", tried.append)
+    assert read(b"{\n" + (line + b"\n") * 20_000, 4096) == []
+    assert len(tried) <= 1001
+
+
 def read(text: bytes, size: int) -> list[dict[str, Any]]:
     async def chunks() -> Any:
         for start in range(0, len(text), size):

@@ -91,6 +91,32 @@ def test_what_may_still_come_keeps_what_it_is_made_from(browsers: BrowserMemory)
     assert blobs.missing([source]) == {source}
 
 
+def test_visitors_who_have_nothing_here_push_out_nobody_who_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "KEEP_BROWSERS", 4)
+    browsers = BrowserMemory()
+    make_in(browsers, open_tab(browsers, "anna"), "a fox")
+    waits = open_tab(browsers, "ben")
+    ask(waits, "an owl")
+    browsers.remember(waits)
+    for number in range(20):
+        browsers.remember(open_tab(browsers, f"nobody {number}"))
+    assert prompts(open_tab(browsers, "anna")) == {"a fox"}
+    assert open_tab(browsers, "ben")["pending"] == waits["pending"]
+
+
+def test_text_without_end_is_not_remembered(browsers: BrowserMemory) -> None:
+    tab = open_tab(browsers)
+    long = "x" * (boxes.LONGEST + 1)
+    tab["task_input"], tab["change"] = long, "make it night"
+    tab["edits"] = {"a": long, "b": "an owl"}
+    browsers.remember(tab)
+    reloaded = open_tab(browsers)
+    assert (reloaded["task_input"], reloaded["change"]) == ("", "make it night")
+    assert reloaded["edits"] == {"b": "an owl"}
+
+
 def test_three_tabs_with_two_rounds_each_leave_six(browsers: BrowserMemory) -> None:
     tabs = [open_tab(browsers) for _ in range(3)]
     for round_ in ("first", "second"):

@@ -22,6 +22,7 @@ from utils.images.pictures import (
     extension_of,
     file_name,
 )
+from utils.images.uploads import take_uploads
 
 
 def data(words: str = "", size: tuple[int, int] = (64, 64), image_format: str = "PNG") -> bytes:
@@ -76,6 +77,19 @@ def test_a_picture_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch)
     check_picture(data(size=(1, 1)))
     with pytest.raises(TooLargeError, match="bytes"):
         check_picture(data(size=(1, 1)) + b"x")
+
+
+def test_a_picture_of_scans_without_end_is_refused_before_it_is_read() -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(out, "JPEG", progressive=True)
+    check_picture(out.getvalue())
+    assert take_uploads("owner", [("me.jpg", out.getvalue())])[1] == ""
+    # A scan of two bytes that changes nothing, as often as it takes.
+    scan = out.getvalue().rpartition(b"\xff\xda")[2].removesuffix(b"\xff\xd9")
+    bomb = out.getvalue().removesuffix(b"\xff\xd9") + (b"\xff\xda" + scan) * 200 + b"\xff\xd9"
+    with pytest.raises(TooLargeError, match="scans"):
+        check_picture(bomb)
+    assert "would take too long" in take_uploads("owner", [("me.jpg", bomb)])[1]
 
 
 def test_the_largest_that_models_call_4k_is_taken() -> None:

@@ -1,6 +1,7 @@
 """Compresses what the server sends, and does so once for Streamlit's own files."""
 
 from collections.abc import Sequence
+from posixpath import normpath
 
 from cachetools import LRUCache
 from starlette.datastructures import Headers
@@ -47,9 +48,11 @@ def _is_file(scope: Scope) -> bool:
     """Return whether this asks for one of Streamlit's own files, whole and compressed."""
     if scope["type"] != "http" or scope["method"] != "GET":
         return False
-    headers = Headers(scope=scope)
+    headers, path = Headers(scope=scope), str(scope["path"])
     return (
-        any(path in scope["path"] for path in UNCHANGING)
+        any(one in path for one in UNCHANGING)
+        # Other spellings lead to the same file, and there is no end of them.
+        and normpath(path) == path
         and "gzip" in headers.get("accept-encoding", "")
         and not any(name in headers for name in CONDITIONS)
     )

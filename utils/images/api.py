@@ -49,6 +49,8 @@ FAILURES = (
 
 # Servers learn too: what one has refused is asked again after an hour.
 REMEMBERED_SECONDS = 3600
+# In characters: of a model.
+LONGEST_NAME = 200
 # By who the server is, parameter and value.
 _refused: TTLCache[Hashable, bool] = TTLCache(1024, REMEMBERED_SECONDS)
 
@@ -134,7 +136,7 @@ async def list_models(engine: Engine, key: str) -> tuple[models.ListedModel, ...
     return tuple(
         _listed(entry)
         for entry in entries
-        if models.is_image_model(str(entry.get("id") or ""), entry.get("mode"))
+        if _is_name(entry.get("id")) and models.is_image_model(str(entry["id"]), entry.get("mode"))
     )
 
 
@@ -161,6 +163,11 @@ def check_provenance(name: str, engine: Engine, key: str) -> Callable[[object], 
         raise FailedError(errors.NOT_CHECKED)
 
     return call
+
+
+def _is_name(text: object) -> bool:
+    """Return whether a page can show this as a model's name: JSON can hold half a character."""
+    return isinstance(text, str) and text.isprintable() and len(text) <= LONGEST_NAME
 
 
 def _listed(entry: Mapping[str, object]) -> models.ListedModel:

@@ -21,12 +21,16 @@ IN_PROCESS = "http://in-process.invalid/v1"
 
 
 class HttpClient(DefaultAsyncHttpxClient):
-    """An HTTP client that reads only the beginning of an error's body, and keeps no cookies."""
+    """An HTTP client that reads only the beginning of an error's body, and keeps no cookies.
+
+    It follows no redirect, as the SDK's would: a server could have a prompt sent to an address that
+    only this server can reach, and what is there shown as a picture.
+    """
 
     def __init__(self, **options: Any) -> None:
         # All keys share the connections, so nothing may stay that tells one caller from another.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        super().__init__(cookies=no_cookies, **options)
+        super().__init__(cookies=no_cookies, follow_redirects=False, **options)
 
     async def send(self, request: Request, **options: Any) -> Response:
         """Send the request; the SDK would read an error's body to its end, however far that is."""

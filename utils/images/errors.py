@@ -112,7 +112,7 @@ RULES = (
     Rule(
         "address",
         "The server does not make pictures at this address. Check OPENAI_BASE_URL.",
-        statuses=frozenset({404, 405}),
+        statuses=frozenset({404, 405, *range(300, 400)}),
     ),
     Rule(
         "too large",
@@ -160,7 +160,7 @@ RULES = (
     Rule(
         "unknown",
         "The server would not make the picture and does not say why. Try again in a moment.",
-        statuses=frozenset(range(300, 500)),
+        statuses=frozenset(range(400, 500)),
     ),
 )
 NO_MARK = Rule(

@@ -9,6 +9,8 @@ from httpx2 import RequestError
 BOM = b"\xef\xbb\xbf"
 # How deep in an answer a picture is looked for.
 DEPTH = 5
+# Objects on lines of their own that are read: all other jobs wait for it.
+MOST_LINES = 1000
 
 
 async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
@@ -36,7 +38,8 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, A
     begun = False
     async for line in _lines(until_broken()):
         if plain or (not begun and line.lstrip().startswith((b"{", b"["))):
-            plain.append(line)
+            if line.strip():
+                plain.append(line)
             continue
         begun = begun or bool(line.strip())
         field, _, value = line.partition(b":")
@@ -86,7 +89,7 @@ def load(text: bytes) -> object:
 
 def _read_plain(lines: list[bytes]) -> Iterator[dict[str, Any]]:
     whole = load(b"\n".join(lines))
-    answers = [load(line) for line in lines] if whole is None else [whole]
+    answers = [load(line) for line in lines[:MOST_LINES]] if whole is None else [whole]
     for answer in answers:
         if isinstance(answer, dict):
             yield answer

@@ -20,6 +20,7 @@ LIVE_MODELS = ("gpt-image-2.6-flare", "gpt-image-2.6-sunburst", "gpt-image-2.5-f
 WARN_DAYS = 60
 # The least that a limit of dollars counts.
 LEAST_DOLLARS = 1 / SCALE["dollars"]
+MOST_TOKENS = 10**9
 TEXT_IN, IMAGE_IN, IMAGE_OUT = 5.0, 8.0, 30.0
 # Output tokens of 1024x1024 pixels, from OpenAI's guide to image generation.
 OUTPUT_TOKENS = {"low": 272, "medium": 1056, "high": 4160}
@@ -213,8 +214,10 @@ def pixels(size: str) -> tuple[int, int]:
 
 
 def count(value: object) -> int:
-    """Return a number of tokens, 0 for anything that is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """Return a number of tokens, 0 for anything that is none, or that no call can have."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return value if 0 < value < MOST_TOKENS else 0
 
 
 def _what_is_wrong(model: str, size: tuple[int, int]) -> str:

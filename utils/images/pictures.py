@@ -16,6 +16,7 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 20_000_000
 # No camera makes more; above it a few bytes of a file could take all memory.
 MAX_UPLOAD_PIXELS = 100_000_000
+MOST_SCANS = 200
 THUMBNAIL = 72
 # Pixels of the longer side of what is for the screen: as large as the canvas is on a dense screen,
 # and of what is seen for a second or two; and JPEG's quality, which nobody sees at these sizes.
@@ -109,6 +110,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data), formats=READ) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise TooLargeError("too many pixels")
+            if has_too_many_scans(opened, data):
+                raise TooLargeError("too many scans")
             opened.load()
             # As it is seen: the page turns what a camera has only noted.
             ImageOps.exif_transpose(opened, in_place=True)
@@ -118,6 +121,12 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except Exception as exc:
         # Pillow's readers fail in ways of many kinds.
         raise NotAPictureError(type(exc).__name__) from None
+
+
+def has_too_many_scans(opened: Image.Image, data: bytes) -> bool:
+    """Return whether a progressive JPEG was made to take time: each of its scans may take a few
+    bytes, and goes over all pixels. Programs write ten or so."""
+    return bool(opened.info.get("progressive")) and data.count(b"\xff\xda") > MOST_SCANS
 
 
 def extension_of(data: bytes) -> str:

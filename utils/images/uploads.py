@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from utils.images.pictures import READ, in_eight_bits, shrink
+from utils.images.pictures import READ, has_too_many_scans, in_eight_bits, shrink
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.moves import MAX_SOURCES
 
@@ -108,6 +108,8 @@ def _scale(opened: Image.Image, data: bytes) -> _Fitting:
     unpacked = opened.width * opened.height * len(opened.getbands())
     if unpacked > max(FREE_BYTES, EXPANSION * len(data)):
         raise _RefusedError("would take too much memory here. Use a smaller one.")
+    if has_too_many_scans(opened, data):
+        raise _RefusedError("would take too long to read here. Save it anew, and send that.")
     opened.load()
     turned = opened.getexif().get(ORIENTATION, 1) != 1
     if target == size and not turned and image_format != "MPO" and len(data) < API_BYTES:

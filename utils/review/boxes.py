@@ -1,11 +1,14 @@
 """What a person types, marks and brings along, and the boxes that show it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from utils.review import choosing
 from utils.review.interruptions import uninterrupted
 from utils.review.records import Pending
 from utils.review.store import Store, by_key, clear_error
+
+# In characters: the most that a page sends by itself, of strokes on a picture.
+LONGEST = 200_000
 
 
 def keep_widgets(shared: Store) -> None:
@@ -148,3 +151,22 @@ def drop_references(shared: Store) -> None:
 def source_names(shared: Store) -> tuple[str, ...]:
     """Return the names of a person's own files in the table of blobs."""
     return tuple(name for name, _ in shared["references"])
+
+
+def in_bounds(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values without the texts that are longer than anybody writes.
+
+    Nobody can ask for anything by them, and they would be in memory for as long as a browser is
+    remembered.
+    """
+    bounded = dict[str, object]()
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            bounded[key] = {name: one for name, one in value.items() if _fits(one)}
+        elif _fits(value):
+            bounded[key] = value
+    return bounded
+
+
+def _fits(value: object) -> bool:
+    return not isinstance(value, str) or len(value) <= LONGEST

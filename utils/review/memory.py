@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TypeVar, cast
 
-from cachetools import TTLCache
+from cachetools import Cache, TTLCache
 
 from utils.backends import stand_in
 from utils.review.blobs import blobs
@@ -62,6 +62,11 @@ class _Snapshots(TTLCache[str, Snapshot]):
     """Lets the blobs of an owner go with its snapshot."""
 
     def popitem(self) -> tuple[str, Snapshot]:
+        # Visitors who have nothing here, however many, push out nobody who has.
+        for owner in self:
+            snapshot = Cache.__getitem__(self, owner)
+            if not names_in(snapshot) and not waits(snapshot):
+                return owner, self.pop(owner)
         owner, snapshot = super().popitem()
         blobs.forget(owner)
         return owner, snapshot

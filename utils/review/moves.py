@@ -97,7 +97,7 @@ def empty(shared: Store) -> None:
 def snapshot(shared: Store) -> dict[str, object]:
     """Return what is to be remembered of `shared`."""
     keys = [*DEFAULTS, *shared["settings"]]
-    return {key: by_key(shared)[key] for key in keys if key not in NOT_REMEMBERED}
+    return boxes.in_bounds({k: by_key(shared)[k] for k in keys if k not in NOT_REMEMBERED})
 
 
 def mend(shared: Store) -> None:

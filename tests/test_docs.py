@@ -11,11 +11,12 @@ from streamlit.config import get_config_options
 
 import screens
 from flow import create_flow
+from screens import requests
 from tests import diagram
 from tests.states import BACKGROUNDS
 from utils.images import addresses, api, catalogue, clients, fetch, pictures, uploads, verify
 from utils.jobs import table as jobs
-from utils.review import choosing, memory, moves, reviews
+from utils.review import boxes, choosing, memory, moves, reviews
 from utils.review.blobs import blobs
 from utils.review.store import DEFAULTS, STAGES
 from utils.settings import Settings
@@ -207,13 +208,14 @@ def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
         "pictures in memory, for all": (of.picture_memory,),
         "the same, for each browser or person": (100 * blobs.share // blobs.bound,),
         "one picture, in bytes and pixels": (picture, pictures.MAX_PIXELS // 10**6),
+        "scans of a progressive JPEG": (pictures.MOST_SCANS,),
         "an upload, in bytes and pixels": (
             uploads.API_BYTES // mega,
             pictures.MAX_UPLOAD_PIXELS // 10**6,
         ),
         "an answer of a server": (fetch.MAX_ANSWER_BYTES // mega, clients.MAX_ERROR_BYTES // 1024),
         "a picture that is fetched by its address": (fetch.FETCH_SECONDS, fetch.MAX_REDIRECTS),
-        "a prompt": (moves.MAX_PROMPT,),
+        "a prompt, and any text that is remembered": (moves.MAX_PROMPT, boxes.LONGEST),
         "attempts under review, recent pictures": (choosing.MAX_ATTEMPTS,),
         "pictures of a click from each model, a person's own": (moves.MAX_COUNT, moves.MAX_SOURCES),
         "calls in flight": (of.image_concurrency,),
@@ -228,6 +230,7 @@ def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
             reviews.KEEP_SECONDS // hour,
             reviews.WAIT.days * 24,
         ),
+        "reviews that the first page offers": (requests.MOST_SHOWN,),
         "pictures that an agent asks for before a person has looked": (of.agent_pictures,),
         "jobs that are remembered": (
             jobs.KEEP_UNDELIVERED,

@@ -21,7 +21,7 @@ from tests.images_server import (
 )
 from utils import images
 from utils.images import api
-from utils.images.fetch import fetch_picture
+from utils.images.fetch import fetch_picture, is_public
 from utils.jobs.outcomes import FailedError, Problem
 from utils.settings import get_settings
 
@@ -78,6 +78,28 @@ def test_another_server_in_the_private_network_is_refused(images_server: ImagesS
         problem = failed(wish())
         assert (problem.kind, problem.retry, problem.billed) == ("not fetched", False, True)
         assert other.fetches == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("64:ff9b::808:808", True),
+        ("10.0.0.1", False),
+        ("100.64.0.1", False),
+        ("::1", False),
+        ("fec0::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:808:808::f5ff:fffe", False),
+    ],
+)
+def test_what_leads_into_the_private_network_is_known_by_its_address(
+    address: str, *, public: bool
+) -> None:
+    assert is_public(address) is public
 
 
 @pytest.mark.parametrize("status", [302, 307])

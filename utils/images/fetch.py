@@ -4,7 +4,7 @@ import logging
 from asyncio import get_running_loop, sleep, timeout
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from socket import SOCK_STREAM
 
 from httpx2 import (
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 2 * MAX_BYTES
 MAX_REDIRECTS = 3
+# Where a network has no IPv4, RFC 6052: the last four bytes are an address of it.
+NAT64 = ip_network("64:ff9b::/96")
 FETCH_SECONDS = 60.0
 # In seconds, before it is fetched again: a picture may be named before its server has it.
 PAUSES = (1.0, 4.0)
@@ -110,10 +112,22 @@ async def _allowed_addresses(target: URL, api: URL) -> list[str]:
         raise PermissionError("not an address of the web")
     own = await _resolve(api) if _port(target) == _port(api) else []
     found = await _resolve(target)
-    allowed = [one for one in found if one in own or ip_address(one).is_global]
+    allowed = [one for one in found if one in own or is_public(one)]
     if not allowed:
         raise PermissionError("an address inside the private network")
     return allowed
+
+
+def is_public(text: str) -> bool:
+    """Return whether an address is out in the web, and what it leads on to by IPv4 if it does."""
+    address = ip_address(text)
+    if not isinstance(address, IPv6Address):
+        return address.is_global
+    led_to = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in NAT64:
+        led_to.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    is_out = address.is_global and not address.is_site_local
+    return is_out and all(one.is_global for one in led_to if one)
 
 
 async def _resolve(url: URL) -> list[str]:

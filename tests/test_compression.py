@@ -89,7 +89,7 @@ def test_no_cookie_is_told_to_another_browser(kind: str) -> None:
     """Streamlit sends its page, with a cookie, also where there is no script of a name."""
 
     def page(_: Request) -> Response:
-        return Response(TEXT, media_type=kind, headers={"content-type": kind})
+        return Response(TEXT, media_type=kind)
 
     class Cookies:
         def __init__(self, app: ASGIApp) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TypeVar, cast
 
-from cachetools import Cache, TTLCache
+from cachetools import TTLCache
 
 from utils.backends import stand_in
 from utils.review.blobs import blobs
@@ -33,7 +33,7 @@ class BrowserMemory:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._snapshots = _Snapshots(KEEP_BROWSERS, KEEP_SECONDS, timer=monotonic)
+        self._snapshots = _Snapshots(KEEP_BROWSERS, KEEP_SECONDS)
 
     def remember(self, shared: Store) -> None:
         """Merge `shared`, if it has changed since the last time, into what is remembered.
@@ -59,14 +59,27 @@ class BrowserMemory:
 
 
 class _Snapshots(TTLCache[str, Snapshot]):
-    """Lets the blobs of an owner go with its snapshot."""
+    """Lets the blobs of an owner go with its snapshot.
+
+    Visitors who have nothing here, however many, push out nobody who has: they are known by
+    themselves, because to look for one among all would hold up every session.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        super().__init__(most, seconds, timer=monotonic)
+        self._empty: dict[str, None] = {}
+
+    def __setitem__(self, owner: str, snapshot: Snapshot) -> None:
+        super().__setitem__(owner, snapshot)
+        self._empty.pop(owner, None)
+        if not names_in(snapshot) and not waits(snapshot):
+            self._empty[owner] = None
 
     def popitem(self) -> tuple[str, Snapshot]:
-        # Visitors who have nothing here, however many, push out nobody who has.
-        for owner in self:
-            snapshot = Cache.__getitem__(self, owner)
-            if not names_in(snapshot) and not waits(snapshot):
-                return owner, self.pop(owner)
+        if self._empty:
+            owner = next(iter(self._empty))
+            del self._empty[owner]
+            return owner, self.pop(owner)
         owner, snapshot = super().popitem()
         blobs.forget(owner)
         return owner, snapshot
@@ -74,6 +87,7 @@ class _Snapshots(TTLCache[str, Snapshot]):
     def expire(self, time: float | None = None) -> list[tuple[str, Snapshot]]:
         expired = super().expire(time)
         for owner, _ in expired:
+            self._empty.pop(owner, None)
             blobs.forget(owner)
         return expired
 

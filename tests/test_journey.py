@@ -215,11 +215,12 @@ def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
     (tmp_path / "sitecustomize.py").write_text(
         "import utils.review.moves\n"
         "def broken(*args):\n"
-        "    raise RuntimeError('sk-secret in /some/path')\n"
+        "    raise RuntimeError('sk-' + 'secret in /some/path')\n"
         "utils.review.moves.approve = broken\n"
     )
     settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "OPENAI_BASE_URL": images_server.url}
-    with run_app(tmp_path / "log", **settings) as app:
+    log = tmp_path / "log"
+    with run_app(log, LOG_FORMAT="json", **settings) as app:
         open_app(page, app)
         generate(page, "a fox")
         button(page, "Approve").click()
@@ -230,6 +231,10 @@ def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
             assert leak not in words
         page.reload()
         expect_screen(page, "2. Review Generated Image")
+    told = [line for line in log.read_text().splitlines() if line and not line.startswith("  ")]
+    tracebacks = [json.loads(line).get("traceback", "") for line in told]
+    assert any("RuntimeError" in one and "in broken" in one for one in tracebacks)
+    assert "sk-secret" not in log.read_text()
 
 
 def test_the_cursor_stands_in_the_prompt_from_the_start(

@@ -201,8 +201,12 @@ def test_a_line_for_people_has_quotes_where_a_value_has_spaces(
 
 
 def test_any_line_is_json_where_the_server_is_set_to() -> None:
+    words = "a prompt"
     try:
-        raise RuntimeError("what is wrong")
+        try:
+            raise KeyError(words)
+        except KeyError as cause:
+            raise RuntimeError(words) from cause
     except RuntimeError as exc:
         info = (type(exc), exc, exc.__traceback__)
     record = logging.LogRecord("a", logging.ERROR, "file", 1, 'two\nlines "%s"', ("x",), info)
@@ -211,7 +215,9 @@ def test_any_line_is_json_where_the_server_is_set_to() -> None:
     read = json.loads(line)
     assert read["message"] == 'two\nlines "x"'
     assert read["level"] == "ERROR"
-    assert "what is wrong" in read["traceback"]
+    for told in ("of RuntimeError:", "of KeyError:", "in test_any_line_is_json"):
+        assert told in read["traceback"]
+    assert words not in line
     assert abs(time.mktime(time.strptime(read["time"], "%Y-%m-%dT%H:%M:%SZ")) - time.time()) < 1e5
 
 

@@ -10,8 +10,10 @@ import json
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from types import TracebackType
 
 from cachetools import cached
 from starlette.requests import Request
@@ -25,6 +27,7 @@ from utils.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
+_Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 MADE = "made"
 BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300)
 
@@ -80,7 +83,24 @@ def in_words(fields: dict[str, object]) -> str:
     )
 
 
-class JsonFormatter(logging.Formatter):
+class TextFormatter(logging.Formatter):
+    """One line in words; of an exception what it was and where, never what it said: a prompt or a
+    key may be in that."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatException(self, ei: _Raised) -> str:  # noqa: N802
+        """Return the traceback, and after it those of what led to it."""
+        told, exc = [], ei[1]
+        while exc:
+            where = "".join(traceback.format_tb(exc.__traceback__))
+            told.append(f"Traceback of {type(exc).__name__}:\n{where.rstrip()}")
+            exc = exc.__cause__ or exc.__context__
+        return "\n".join(told)
+
+
+class JsonFormatter(TextFormatter):
     """One JSON object a line; what is known of a call stands in fields of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -99,15 +119,14 @@ class JsonFormatter(logging.Formatter):
 
 def set_up_logging() -> None:
     """Let this app's own lines, and Streamlit's, be written as the server is set to."""
-    as_json = get_settings().log_format == "json"
     handler = logging.StreamHandler()
-    if as_json:
-        handler.setFormatter(JsonFormatter())
-        streamlit = logging.getLogger("streamlit")
-        streamlit.handlers, streamlit.propagate = [handler], False
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    as_json = get_settings().log_format == "json"
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    # Each module of Streamlit, and its server, has a handler of its own.
+    for name in logging.root.manager.loggerDict:
+        for own in logging.getLogger(name).handlers:
+            own.setFormatter(handler.formatter)
     for room in ("nodes", "utils"):
         logging.getLogger(room).setLevel(logging.INFO)
 

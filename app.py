@@ -92,8 +92,7 @@ def main() -> None:
         parts.rerun_when(partial(asking.look, shared))
     browser_memory.remember(shared)
     if shared["pending"] and not asking.rests(shared):
-        # A screen without a view waits too.
-        create_flow(next_wait(shared), view or (lambda running: None)).run(shared)
+        create_flow(next_wait(shared), partial(parts.follow, shared, view)).run(shared)
         st.rerun()
 
 

@@ -47,7 +47,7 @@ class WaitNode(Node, ABC):  # type: ignore[misc]
     """Waits for what is pending of its `kind`; a job does the work, outside every session.
 
     With `on_news` it waits until something that is pending ends, and calls it with all the jobs at
-    least four times a second; without, it starts what is not started and waits for nothing.
+    least ten times a second; without, it starts what is not started and waits for nothing.
     Whoever enters `exec` again, after any interruption, joins the same jobs.
     """
 
@@ -67,7 +67,7 @@ class WaitNode(Node, ABC):  # type: ignore[misc]
         joined = [(one, self.join(one, order)) for one, order in waits if one.kind == self.kind]
         others = [jobs.find(one.id) for one, _ in waits if one.kind != self.kind]
         if self.on_news:
-            self._watch([job for _, job in joined] + [job for job in others if job])
+            _watch([job for _, job in joined] + [job for job in others if job], self.on_news)
         return [(pending, job) for pending, job in joined if job.news.phase is Phase.ENDED]
 
     def post(self, shared: Store, _: Waits, ended: Ended) -> str:
@@ -77,16 +77,6 @@ class WaitNode(Node, ABC):  # type: ignore[misc]
     @abstractmethod
     def join(self, pending: Pending, order: Order) -> Job:
         """Return the job of a pending request, which the first to ask starts."""
-
-    def _watch(self, running: Sequence[Job]) -> None:
-        for _ in watch(running):
-            try:
-                if self.on_news:
-                    self.on_news(running)
-            except Exception as exc:
-                # What is being paid for goes on, even where it cannot be shown.
-                logger.error("the progress cannot be shown: %s", type(exc).__name__)
-                self.on_news = None
 
 
 class GenerateImageNode(WaitNode):
@@ -224,3 +214,15 @@ def next_wait(shared: Store) -> str:
     found = [(pending.kind, jobs.find(pending.id)) for pending in shared["pending"]]
     due = [kind for kind, job in found if job is None or job.news.phase is Phase.ENDED]
     return (due or [kind for kind, _ in found])[0]
+
+
+def _watch(running: Sequence[Job], on_news: OnNews) -> None:
+    broken = False
+    for _ in watch(running):
+        try:
+            on_news(running)
+        except Exception as exc:
+            # What is being paid for goes on, even where it cannot be shown.
+            if not broken:
+                logger.error("the progress cannot be shown: %s", type(exc).__name__)
+            broken = True

@@ -56,6 +56,13 @@ class WaitView:
             show(value)
 
 
+def follow(shared: Store, view: WaitView | None, running: Sequence[Job]) -> None:
+    """Show the jobs, on a screen that has a view; a click ends the wait where the store is looked
+    at, on any screen."""
+    if shared["pending"] and view:
+        view(running)
+
+
 def show_phase(place: DeltaGenerator, words: str) -> None:
     """Show words of ours where screen readers listen."""
     place.html(f'<p class="phase" role="status">{words}</p>')

@@ -4,6 +4,7 @@ import base64
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
@@ -63,6 +64,15 @@ def slow_watch(*watched):
 utils.jobs.table.watch = slow_watch
 """
 
+SLOW_TO_KEEP = """
+import time, utils.review.choosing
+toggled = utils.review.choosing._toggled
+def slowly_toggled(*ids):
+    time.sleep(1)
+    return toggled(*ids)
+utils.review.choosing._toggled = slowly_toggled
+"""
+
 
 @pytest.fixture(scope="module")
 def slow_app(
@@ -74,6 +84,22 @@ def slow_app(
     settings = {**running_images_server.environment, "PYTHONPATH": f"{folder}:{ROOT}"}
     with run_app(folder / "log", **settings) as app:
         yield app
+
+
+def test_what_a_person_does_is_done_though_they_click_on_in_the_middle_of_it(
+    page: Page, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_KEEP)
+    settings = {**images_server.environment, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    with run_app(tmp_path / "log", **settings) as app:
+        to_review(page, app, "a fox")
+        regenerate(page, 2)
+        button(page, "Keep").click()
+        button(page, "Approve").click()
+        expect_screen(page, "3. Final Result")
+        expect_settled(page)
+        button(page, "Back to review").click()
+        expect(button(page, "Keep no more")).to_be_visible()
 
 
 def wait_until_made(app: RunningApp, images_server: ImagesServer, calls: int) -> None:

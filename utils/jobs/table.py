@@ -138,7 +138,7 @@ class Job:
             self.listeners.discard(listener)
 
 
-def watch(watched: Sequence[Job], every: float = 0.25) -> Iterator[None]:
+def watch(watched: Sequence[Job], every: float = 0.1) -> Iterator[None]:
     """Yield now, at each news, and at least each `every` seconds, until one of the jobs ends."""
     news = threading.Event()
     for job in watched:

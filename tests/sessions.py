@@ -29,6 +29,7 @@ class Session:
         self.session_id = ""
         self.elements: dict[str, list[Element]] = {}
         self.blocks: list[Block] = []
+        self.runs_begun = 0
         self.runs_finished = 0
         self.bytes_of_run = 0
 
@@ -60,6 +61,7 @@ class Session:
                 self.session_id = message.new_session.initialize.session_id
                 self.elements = {}
                 self.blocks = []
+                self.runs_begun += 1
                 self.runs_finished = 0
                 self.bytes_of_run = len(received)
             elif kind == "script_finished":

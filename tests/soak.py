@@ -87,6 +87,7 @@ class Figures:
         default_factory=lambda: {"lost": [], "strange": [], "doubled": [], "stuck": [], "log": []}
     )
     cancelled: int = 0
+    deaf: int = 0
     large_bytes: int = 0
     reruns: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
@@ -100,6 +101,8 @@ class Tab(Session):
         super().__init__(address, cookie)
         self.news = asyncio.Event()
         self.troubles: set[str] = set()
+        # What was clicked here to ask for pictures.
+        self.clicked: list[str] = []
 
     async def open(self) -> Self:
         """Connect, for the first time or again, and keep taking in."""
@@ -114,6 +117,7 @@ class Tab(Session):
 
     def drop(self) -> None:
         """Lose the connection, without a word."""
+        self.runs_begun = 0
         self._pump.cancel()
         self._socket.transport.abort()
 
@@ -127,10 +131,14 @@ class Tab(Session):
     async def seconds_of_rerun(self) -> float:
         """Have the script run once more, with nothing to wait for."""
         began = time.perf_counter()
-        self.runs_finished = 0
-        await self._send(BackMsg())
+        await self.ask_for_a_rerun()
         await self.until(self.is_settled, ANSWERED)
         return time.perf_counter() - began
+
+    async def ask_for_a_rerun(self) -> None:
+        """Have the script run once more."""
+        self.runs_finished = 0
+        await self._send(BackMsg())
 
     async def choose(self, box_id: str, value: str) -> None:
         """Choose a value in a box that has the script run at once."""
@@ -180,8 +188,8 @@ class Browser:
         self.dice = random.Random(f"{seed} {name}")
         self.cookie = ""
         self.tabs: list[Tab] = []
-        # What was clicked to ask for pictures, and how many they may have been.
-        self.clicked: list[str] = []
+        # How often it was clicked to ask for pictures, and how many they may have been.
+        self.clicks = 0
         self.asked = 0
         self.stops: list[float] = []
         self.found: dict[str, str] = {}
@@ -221,6 +229,7 @@ class Browser:
             case "drop":
                 tab.drop()
                 await tab.open()
+                await self.see_that_it_hears(tab)
             case "late click":
                 await self.click_late(tab)
             case "other steering":
@@ -248,7 +257,8 @@ class Browser:
         for _ in range(times):
             await tab.click(button_id, **texts)
         if label.startswith(COSTLY):
-            self.clicked.append(button_id)
+            self.clicks += 1
+            tab.clicked.append(button_id)
 
     def ask(self, tab: Tab, label: str) -> dict[str, str]:
         """Return what is typed and chosen before a click on a button that costs money."""
@@ -265,8 +275,9 @@ class Browser:
     async def click_late(self, tab: Tab) -> None:
         """Click what the page had before, and has no more."""
         shown = [one.button.id for one in tab.elements.get("button", [])]
-        gone = [button_id for button_id in self.clicked if button_id not in shown]
-        if gone and shown:
+        gone = [button_id for button_id in tab.clicked if button_id not in shown]
+        # Of a page that is not whole it is not known what it has no more.
+        if gone and (tab.runs_finished or tab.has_button("Cancel")):
             await tab.click(self.dice.choice(gone))
 
     async def steer(self, tab: Tab) -> None:
@@ -275,6 +286,18 @@ class Browser:
         labels = ("Edit prompt", "Change this picture", "Use my pictures")
         if named:
             await tab.choose(named[-1], self.dice.choices(labels, (2, 4, 1))[0])
+
+    async def see_that_it_hears(self, tab: Tab) -> None:
+        """See whether a tab that came back hears of the turn that it has asked for.
+
+        Streamlit sends what all sessions have in one round, and of a tab that comes back in the
+        middle of it, to the connection that it had before. The next click helps.
+        """
+        try:
+            await tab.until(lambda: tab.runs_begun > 0, ANSWERED)
+        except TimeoutError:
+            self.figures.deaf += 1
+            await tab.ask_for_a_rerun()
 
     async def see_that_it_answers(self, tab: Tab) -> None:
         """See that nothing is waited for any more, and that a rerun ends soon."""
@@ -346,13 +369,13 @@ def judge(figures: Figures, server: MoodyServer, browsers: Sequence[Browser], lo
     wrong["doubled"] += server.doubled()
     ended = Counter(re.findall(r"request=(\S+) model=\S+ (?:made|failed)", log))
     wrong["log"] += re.findall(r"^.*unexpected \w+$", log, re.MULTILINE)
-    wrong["log"] += re.findall(r"Traceback.*\n(?:[ |+].*\n)*.*", log)
+    wrong["log"] += re.findall(r"Traceback.*\n(?:[ |+].*\n)*", log)
     for browser in browsers:
         large = browser.name.startswith("large")
         requests = server.requests.get(browser.name, [])
         clicks = {request.rpartition("-")[0] for request in requests}
-        if len(clicks) > len(browser.clicked):
-            wrong["doubled"].append(f"{browser.name}: {len(browser.clicked)} clicks, {clicks}")
+        if len(clicks) > browser.clicks:
+            wrong["doubled"].append(f"{browser.name}: {browser.clicks} clicks, {clicks}")
         looks = {request: _looks(request, large=large) for request in requests}
         found = set(browser.found.values())
         wrong["strange"] += [browser.name for _ in found - set().union(*looks.values())]
@@ -439,6 +462,7 @@ def report(
         "found by another browser": str(len(figures.wrong["strange"])),
         "asked for twice": str(len(figures.wrong["doubled"])),
         "pages that were stuck or in trouble": str(len(figures.wrong["stuck"])),
+        "of those that came back, deaf until the next click": str(figures.deaf),
         "a rerun at the end, median and 95th percentile": f"{rerun:.2f} s, {slow:.2f} s",
         "memory at a quarter, at half, most after it": (
             f"{quarter:.0f} MB, {half:.0f} MB, {most:.0f} MB"

@@ -1,6 +1,6 @@
 // What the page does beyond Streamlit's own keys: the cursor stands in the prompt, figures pick an
-// attempt by its number, of two figures too, the mouse reads what an attempt is, and words outlive a
-// reload while they are being typed.
+// attempt by its number, of two figures too, the mouse reads what an attempt is, words outlive a
+// reload while they are being typed, and a page that hears nothing any more is loaded anew.
 
 // Milliseconds in which a second figure belongs to the first.
 const TOGETHER = 800;
@@ -204,3 +204,19 @@ async function giveBack(kept) {
     box.blur();
   }
 }
+
+// Streamlit sends what it has for all pages in one round. To a page that comes back in the middle of
+// one it may send the answer where that page was before: it would show for ever what it showed then.
+const DEAF = 10000;
+let deaf = 0;
+
+shown("[data-testid=stApp]").then((app) => {
+  const { dataset } = app;
+  new MutationObserver((changes) => {
+    clearTimeout(deaf);
+    const isBack = changes.at(-1).attributeName === "data-test-connection-state";
+    if (isBack && dataset.testConnectionState === "CONNECTED" && dataset.testScriptState === "running") {
+      deaf = setTimeout(() => location.reload(), DEAF);
+    }
+  }).observe(app, { attributeFilter: ["data-test-connection-state", "data-test-script-state"] });
+});

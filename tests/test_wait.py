@@ -11,6 +11,7 @@ from playwright.sync_api import (
     FloatRect,
     Locator,
     Page,
+    Route,
     WebSocketRoute,
     expect,
 )
@@ -235,6 +236,36 @@ def test_a_lost_websocket_is_restored_and_the_run_goes_on(
     gate.set()
     expect_one_call_and_its_picture(page, images_server, picture("end"))
     assert len(sockets) == 2
+
+
+def test_a_page_that_comes_back_and_hears_nothing_is_loaded_anew(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
+) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def note(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        if len(sockets) == 1:
+            server.on_message(lambda _: None)
+        sockets.append(socket)
+
+    def hurry(route: Route) -> None:
+        script = route.fetch().text()
+        assert "DEAF = 10000" in script
+        route.fulfill(
+            body=script.replace("DEAF = 10000", "DEAF = 500"), content_type="text/javascript"
+        )
+
+    page.route_web_socket("**/_stcore/stream", note)
+    page.route("**/*-keys.js", hurry)
+    open_app(page, api_app)
+    expect(picture_of(page)).to_be_attached()
+    generate(page, "a fox")
+    expect(wait_view(page)).to_contain_text("First draft")
+    sockets[0].close(code=1001)
+    gate.set()
+    expect_one_call_and_its_picture(page, images_server, picture("end"))
+    assert len(sockets) == 3
 
 
 def test_a_tab_that_was_closed_in_mid_run_finds_its_picture_later(

@@ -37,18 +37,18 @@ def test_a_picture_that_is_gone_is_not_found(client: TestClient) -> None:
 
 
 def test_an_archive_is_made_anew_each_time_it_is_asked_for(client: TestClient) -> None:
-    made = iter([b"first", b"second", b"third"])
+    made = iter([[b"fir", b"st"], [b"second"], [b"third"]])
     found = offer("a decision", lambda: next(made))
     answers = [client.get(found) for _ in range(2)]
     assert [one.content for one in answers] == [b"first", b"second"]
     assert {one.headers["content-type"] for one in answers} == {"application/zip"}
     assert {one.headers["cache-control"] for one in answers} == {"no-store"}
-    assert offer("a decision", lambda: b"of the last run") == found
+    assert offer("a decision", lambda: [b"of the last run"]) == found
     assert client.get(found).content == b"of the last run"
 
 
 def test_an_archive_is_found_by_who_was_shown_its_address_alone(client: TestClient) -> None:
-    found = offer("a decision", lambda: b"PK")
+    found = offer("a decision", lambda: [b"PK"])
     picture = address(blobs.put(OWNER, PNG))
     signed = found.rpartition("/")[2]
     for wrong in (

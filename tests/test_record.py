@@ -4,8 +4,9 @@ import io
 import json
 import subprocess
 import sys
+import tracemalloc
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from tests.images_server import picture
 from tests.stores import new_store
 from utils.images.api import Picture, keep
 from utils.images.pictures import check_picture
-from utils.images.record import Record, write_archive
+from utils.images.record import PIECE, Record, write_archive
 from utils.images.verify import verify
 from utils.review import choosing, moves
 from utils.review.blobs import blobs
@@ -55,6 +56,10 @@ def shared() -> Store:
 
 def archive(shared: Store, *, whole: bool, words: str = "A fox") -> bytes:
     approved = choosing.find_attempt(shared, shared["approved"])
+    return b"".join(pieces(shared, approved, words, whole=whole))
+
+
+def pieces(shared: Store, approved: Attempt, words: str, *, whole: bool) -> Iterator[bytes]:
     return write_archive(cast("Approval", shared["approval"]), approved, words, whole=whole)
 
 
@@ -120,6 +125,42 @@ def test_a_picture_that_is_gone_is_left_out(shared: Store, tmp_path: Path) -> No
     path = tmp_path / "result.zip"
     path.write_bytes(data)
     assert verify(path) == []
+
+
+def test_an_archive_has_no_more_memory_than_the_piece_that_is_sent(shared: Store) -> None:
+    large = [number.to_bytes(4) * 2**20 for number in range(4)]
+    for number, data in enumerate(large):
+        # Large as few pictures are that one can look at so quickly.
+        name = blobs.put(shared["owner"], data)
+        attempt = shared["attempts"][0]
+        made = replace(cast("Picture", attempt.result), name=name)
+        wish = replace(attempt.wish, brief=f"large {number}")
+        moves.receive(shared, Pending(f"large-{number}", f"large-{number}", wish), made)
+    moves.approve(shared, "large-0")
+    approved = choosing.find_attempt(shared, "large-0")
+    tracemalloc.start()
+    try:
+        sent = pieces(shared, approved, "", whole=True)
+        most = 0
+        for piece in sent:
+            assert len(piece) <= PIECE
+            most = max(most, tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * PIECE
+
+
+def test_a_picture_that_goes_while_its_archive_is_sent_breaks_it_off(shared: Store) -> None:
+    add(shared, "attempt-4", "what goes while it is sent")
+    moves.approve(shared, "attempt-2")
+    approved = choosing.find_attempt(shared, "attempt-2")
+    sent = pieces(shared, approved, "", whole=True)
+    next(sent)
+    names = [one.result.name for one in shared["attempts"]]
+    blobs.hold(shared["owner"], names)
+    blobs.hold(shared["owner"], names[:-1])
+    with pytest.raises(LookupError):
+        list(sent)
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -2,12 +2,12 @@
 sessions end."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cachetools import TTLCache
 from itsdangerous import BadSignature
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from utils.images.pictures import MIME, extension_of
@@ -28,7 +28,7 @@ KEEP_OFFERS = 1000
 KEEP_SECONDS = 24 * 3600
 
 _lock = threading.Lock()
-_offers: TTLCache[str, Callable[[], bytes]] = TTLCache(KEEP_OFFERS, KEEP_SECONDS)
+_offers: TTLCache[str, Callable[[], Iterable[bytes]]] = TTLCache(KEEP_OFFERS, KEEP_SECONDS)
 
 
 def address(name: str, version: str = "") -> str:
@@ -40,8 +40,9 @@ def address(name: str, version: str = "") -> str:
     return f"{whole}/{version}" if version else whole
 
 
-def offer(name: str, make: Callable[[], bytes]) -> str:
-    """Return where a browser finds the ZIP that `make` makes, each time when it is asked for.
+def offer(name: str, make: Callable[[], Iterable[bytes]]) -> str:
+    """Return where a browser finds the ZIP that `make` makes, each time when it is asked for, as
+    fast as the browser takes it.
 
     The last that was offered by a name is what is found; without a slash as above.
     """
@@ -65,7 +66,7 @@ def serve_archive(request: Request) -> Response:
         make = _offers.get(_signed(ARCHIVE, request))
     if make is None:
         return Response(status_code=404)
-    return Response(make(), headers=NOT_KEPT, media_type="application/zip")
+    return StreamingResponse(make(), headers=NOT_KEPT, media_type="application/zip")
 
 
 def _signed(purpose: str, request: Request) -> str:

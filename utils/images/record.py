@@ -5,9 +5,9 @@ The models below are the format; docs/record.schema.json is made from them.
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Set
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -21,6 +21,8 @@ VERSION = 1
 RECORD = "record.json"
 # The rights of a file that is unpacked, as Unix writes them.
 READABLE = 0o644
+# In bytes: of what is sent, so much at a time.
+PIECE = 2**20
 SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -77,22 +79,45 @@ class Record(_Model):
     )
 
 
-def write_archive(approval: Approval, approved: Attempt, description: str, *, whole: bool) -> bytes:
-    """Return a ZIP with the record and the approved picture, or with `whole` every attempt's.
+def write_archive(
+    approval: Approval, approved: Attempt, description: str, *, whole: bool
+) -> Iterator[bytes]:
+    """Yield a ZIP with the record and the approved picture, or with `whole` every attempt's.
 
-    Each picture's bytes are those that the API sent. A picture that is no longer kept is left out.
+    Each picture's bytes are those that the API sent; one is read when it is its turn. A picture
+    that is no longer kept is left out. Raises LookupError where one goes meanwhile.
     """
-    wanted = approval.attempts if whole else (approved,)
-    found = {one.id: blobs.get(one.result.name) for one in wanted}
-    files = {attempt_id: data for attempt_id, data in found.items() if data is not None}
-    record = make_record(approval, approved, description, files)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
+    wanted = {one.id: one.result.name for one in (approval.attempts if whole else (approved,))}
+    missing = blobs.missing(wanted.values())
+    files = {attempt_id: name for attempt_id, name in wanted.items() if name not in missing}
+    record = make_record(approval, approved, description, set(files))
+    pieces = _Pieces()
+    with zipfile.ZipFile(pieces, "w") as archive:
         _add(archive, RECORD, record.model_dump_json(indent=2).encode(), record.at)
         for attempt in record.attempts:
             if attempt.file:
-                _add(archive, attempt.file, files[attempt.id], record.at)
-    return out.getvalue()
+                data = blobs.get(files[attempt.id])
+                if data is None:
+                    raise LookupError("a picture has gone while its archive was sent")
+                _add(archive, attempt.file, data, record.at)
+                yield from pieces.take()
+    yield from pieces.take()
+
+
+class _Pieces(io.RawIOBase):
+    """What is written to it can be taken, in pieces."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self._written.append(bytes(data))
+        return len(self._written[-1])
+
+    def take(self) -> Iterator[bytes]:
+        while self._written:
+            data = self._written.pop(0)
+            yield from (data[start : start + PIECE] for start in range(0, len(data), PIECE))
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes, at: datetime) -> None:
@@ -103,13 +128,11 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, at: datetime) -> None
 
 def record_of(approval: Approval, approved: Attempt, description: str) -> str:
     """Return the record of a decision as JSON, without files beside it."""
-    return make_record(approval, approved, description, {}).model_dump_json()
+    return make_record(approval, approved, description, set()).model_dump_json()
 
 
-def make_record(
-    approval: Approval, approved: Attempt, description: str, files: Mapping[str, bytes]
-) -> Record:
-    """Return the record of a decision; `files` are the pictures that go along, by attempt."""
+def make_record(approval: Approval, approved: Attempt, description: str, files: Set[str]) -> Record:
+    """Return the record of a decision; `files` are the attempts whose pictures go along."""
     return Record(
         version=VERSION,
         approved=approved.id,

@@ -29,10 +29,10 @@ class StageNode(Node):  # type: ignore[misc]  # pocketflow ships no usable types
         self.stage = stage
 
     def post(self, shared: Store, _: None, __: None) -> str:
-        """Be at this stage; return the decision, if it is one that can be made here."""
+        """Be at this stage; return what was decided that can be done here: first where it leads."""
         moves.enter(shared, self.stage)
-        decision = shared["decision"]
-        return decision if decision in self.successors else "ask"
+        decided = (shared["decision"], shared["stop"])
+        return next((one for one in decided if one in self.successors), "ask")
 
 
 class AskNode(Node):  # type: ignore[misc]

@@ -54,7 +54,7 @@ def render_asking(shared: Store) -> None:
     if resting:
         for review in asking.asked_reviews(shared):
             st.code(review.link, language=None)
-        st.button("Cancel", key="Cancel", on_click=moves.decide, args=(shared, "cancel"))
+        st.button("Cancel", key="Cancel", on_click=moves.stop, args=(shared, "cancel"))
     if asking.may_listen(shared):
         st.button(
             "Wait for the decision",

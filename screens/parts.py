@@ -216,9 +216,7 @@ def render_start_over(shared: Store) -> None:
     if asking.visits(shared):
         st.button("Start Over", key="Start Over", on_click=leave)
     else:
-        st.button(
-            "Start Over", key="Start Over", on_click=moves.decide, args=(shared, "start over")
-        )
+        st.button("Start Over", key="Start Over", on_click=moves.stop, args=(shared, "start over"))
 
 
 def leave() -> None:
@@ -235,7 +233,7 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
     with st.container(key="wait"):
         # A row also for what is there: what a run does not replace stays until the run ends.
         view = WaitView(canvas or st.empty(), choosing.asked(shared))
-        st.button("Cancel", shortcut="Esc", on_click=moves.decide, args=(shared, "cancel"))
+        st.button("Cancel", shortcut="Esc", on_click=moves.stop, args=(shared, "cancel"))
         return view
 
 

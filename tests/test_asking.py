@@ -241,7 +241,7 @@ def test_a_store_that_is_away_loses_no_decision(lost: str, monkeypatch: pytest.M
 
         away.setattr(room, lost, fail, raising=False)
         asking.decline(other)
-        moves.decide(shared, "cancel")
+        moves.stop(shared, "cancel")
         create_flow("user_feedback").run(shared)
         assert asking.look(other) is False
     if lost == "decide":
@@ -299,7 +299,7 @@ def test_nothing_is_asked_without_a_purpose() -> None:
 def test_cancelled_nobody_is_asked_any_more() -> None:
     shared = asked_store()
     other = visitor(shared)
-    moves.decide(shared, "cancel")
+    moves.stop(shared, "cancel")
     create_flow("user_feedback").run(shared)
     assert not shared["pending"]
     assert shared["error_message"] == "Nobody is asked any more."
@@ -318,7 +318,7 @@ def test_a_decision_just_before_cancel_counts() -> None:
     shared = asked_store()
     other = visitor(shared)
     asking.decline(other)
-    moves.decide(shared, "cancel")
+    moves.stop(shared, "cancel")
     create_flow("user_feedback").run(shared)
     assert shared["answer"] == Decision("declined")
 
@@ -406,7 +406,7 @@ def test_who_only_looks_stops_waiting_for_nobody_else(decision: str) -> None:
     other = visitor(shared, agent=True)
     asking.listen(other)
     review_id = other["review"]
-    moves.decide(other, decision)
+    moves.stop(other, decision)
     create_flow("user_feedback").run(other)
     assert not other["pending"]
     assert asking.asked_reviews(shared) == [room.find(review_id)]

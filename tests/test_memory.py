@@ -139,18 +139,18 @@ def test_a_reload_in_the_middle_of_a_stop_stops_nothing_of_another_tab(
     ask(one, "one")
     moves.forget_decision(one)
     browsers.remember(one)
-    moves.decide(one, decision)
+    moves.stop(one, decision)
     browsers.remember(one)
     reloaded = open_tab(browsers)
     assert theirs in reloaded["pending"]
-    assert reloaded["decision"] == ""
+    assert reloaded["stop"] == ""
     # Alone it is done, though the reload came first.
     alone = open_tab(browsers, "another browser")
     ask(alone, "one")
     browsers.remember(alone)
-    moves.decide(alone, decision)
+    moves.stop(alone, decision)
     browsers.remember(alone)
-    assert open_tab(browsers, "another browser")["decision"] == decision
+    assert open_tab(browsers, "another browser")["stop"] == decision
 
 
 def test_what_another_tab_waits_for_is_still_waited_for(browsers: BrowserMemory) -> None:

@@ -521,14 +521,14 @@ def test_of_a_decision_and_a_click_in_one_breath_none_costs_money(
     make(shared)
     steps = {
         "click": lambda: moves.click(shared, "regenerate", shared["click_id"]),
-        "decision": lambda: moves.decide(shared, "start over"),
+        "decision": lambda: moves.stop(shared, "start over"),
     }
     for step in (first, *(steps.keys() - {first})):
         steps[step]()
     moves.ask(shared, choose)
     assert not waiting(shared)
-    assert shared["decision"] == "start over"
-    shared["decision"] = ""
+    assert (shared["decision"], shared["stop"]) == ("", "start over")
+    shared["stop"] = ""
     moves.ask(shared, choose)
     assert not waiting(shared)
 

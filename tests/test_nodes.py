@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
@@ -89,7 +90,7 @@ def turn(shared: Store, on_news: Callable[[Sequence[Job]], None] = silent) -> No
 
 
 def settle_all(shared: Store) -> None:
-    while shared["pending"] or shared["decision"]:
+    while shared["pending"] or shared["decision"] or shared["stop"]:
         turn(shared)
 
 
@@ -128,7 +129,7 @@ def test_the_whole_round_and_back(shared: Store) -> None:
     go()
     moves.back_to_review(shared)
     go()
-    moves.decide(shared, "start over")
+    moves.stop(shared, "start over")
     go()
     choosing.reopen(shared, shared["recent"][0].id)
     go()
@@ -276,7 +277,7 @@ def test_cancel_stops_what_runs(shared: Store, typewriter: Typewriter, jobs: Job
     for _ in watch([job], 0.01):
         if job.news.phase is Phase.WORKING:
             break
-    moves.decide(shared, "cancel")
+    moves.stop(shared, "cancel")
     turn(shared)
     assert shared["pending"] == ()
     assert shared["error_message"] == CANCELLED.sentence
@@ -299,7 +300,7 @@ def test_of_several_the_last_in_line_is_cancelled_first(
         return cancel(job_id)
 
     monkeypatch.setattr(jobs, "cancel", note)
-    moves.decide(shared, "cancel")
+    moves.stop(shared, "cancel")
     turn(shared)
     assert cancelled == ids[::-1]
     assert [failure.pending.id for failure in shared["failures"]] == ids
@@ -314,12 +315,60 @@ def test_what_is_there_already_is_not_cancelled_away(
     job = jobs.find(pending.id)
     assert job
     outcome(job)
-    moves.decide(shared, decision)
+    moves.stop(shared, decision)
     turn(shared)
     kept = shared["attempts"] if decision == "cancel" else shared["recent"]
     assert [attempt.id for attempt in kept] == [pending.id]
     assert shared["stage"] == ("user_feedback" if decision == "cancel" else "initial_input")
     assert shared["pending"] == ()
+
+
+def approve_here(shared: Store) -> None:
+    moves.approve(shared, shared["under_review"])
+
+
+def cancel(shared: Store) -> None:
+    moves.stop(shared, "cancel")
+
+
+def start_over(shared: Store) -> None:
+    moves.stop(shared, "start over")
+
+
+@pytest.mark.parametrize("steps", [*itertools.permutations([approve_here, cancel])])
+def test_what_is_approved_and_cancelled_in_one_breath_is_both(
+    shared: Store, typewriter: Typewriter, steps: Sequence[Callable[[Store], None]]
+) -> None:
+    typewriter.script = [threading.Event()]
+    prepare_a_regenerate(shared)
+    for step in steps:
+        step(shared)
+    turn(shared)
+    assert (shared["stage"], shared["approved"]) == ("final", shared["attempts"][0].id)
+    assert (shared["pending"], shared["stop"]) == ((), "")
+    assert shared["failures"][0].problem.kind == "cancelled"
+
+
+@pytest.mark.parametrize("steps", [*itertools.permutations([approve_here, cancel, start_over])])
+def test_start_over_is_done_whatever_else_is_decided_in_the_same_breath(
+    shared: Store, typewriter: Typewriter, steps: Sequence[Callable[[Store], None]]
+) -> None:
+    prepare_a_regenerate(shared)
+    for step in steps:
+        step(shared)
+    turn(shared)
+    assert (shared["stage"], shared["attempts"], shared["pending"]) == ("initial_input", (), ())
+
+
+def test_a_stop_counts_though_the_flow_has_not_begun_what_it_stops(
+    shared: Store, typewriter: Typewriter
+) -> None:
+    ask(shared)
+    assert shared["decision"] == "generate"
+    moves.stop(shared, "cancel")
+    turn(shared)
+    assert shared["failures"][0].problem.kind == "cancelled"
+    assert not typewriter.calls
 
 
 def test_start_over_stops_what_runs(shared: Store, typewriter: Typewriter, jobs: Jobs) -> None:
@@ -328,7 +377,7 @@ def test_start_over_stops_what_runs(shared: Store, typewriter: Typewriter, jobs:
     moves.regenerate(shared, shared["click_id"], choose)
     (pending,) = shared["pending"]
     turn_without_waiting(shared)
-    moves.decide(shared, "start over")
+    moves.stop(shared, "start over")
     turn(shared)
     job = jobs.find(pending.id)
     assert job
@@ -341,18 +390,15 @@ def turn_without_waiting(shared: Store) -> None:
     create_flow(shared["stage"]).run(shared)
 
 
-def test_start_over_and_back_in_one_breath_leave_a_page_that_works(shared: Store) -> None:
+@pytest.mark.parametrize("steps", [*itertools.permutations([moves.back_to_review, start_over])])
+def test_start_over_and_back_in_one_breath_start_over(
+    shared: Store, steps: Sequence[Callable[[Store], None]]
+) -> None:
     make(shared)
     moves.approve(shared, shared["under_review"])
     turn(shared)
-    moves.decide(shared, "start over")
-    moves.back_to_review(shared)
-    turn(shared)
-    assert shared["stage"] == "user_feedback"
-    moves.approve(shared, shared["under_review"])
-    turn(shared)
-    moves.back_to_review(shared)
-    moves.decide(shared, "start over")
+    for step in steps:
+        step(shared)
     turn(shared)
     assert shared["stage"] == "initial_input"
 
@@ -489,7 +535,7 @@ PERSONS: Mapping[str, tuple[Callable[[Store], None], str, object]] = {
     ),
     "step": (lambda shared: choosing.step(shared, 1), "under_review", "first"),
     "approve": (lambda shared: moves.approve(shared, "first"), "approved", "first"),
-    "decide": (lambda shared: moves.decide(shared, "back"), "decision", "back"),
+    "stop": (lambda shared: moves.stop(shared, "cancel"), "stop", "cancel"),
     "files": (
         lambda shared: boxes.use_references(shared, [("sha", "me.png")], "Small."),
         "references",
@@ -539,7 +585,7 @@ def test_an_interruption_of_cancel_or_start_over_loses_nothing_and_neither_of_th
     decision: str, typewriter: Typewriter, jobs: Jobs
 ) -> None:
     def act(shared: Store) -> None:
-        moves.decide(shared, decision)
+        moves.stop(shared, decision)
         turn(shared)
 
     for shared, _ in interrupted_everywhere(prepare_a_regenerate, act):

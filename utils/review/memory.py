@@ -21,8 +21,6 @@ from utils.review.store import Store
 
 KEEP_SECONDS = 24 * 3600
 KEEP_BROWSERS = 10_000
-# Decisions about all that a tab waits for.
-STOPS = ("cancel", "start over")
 
 Snapshot = Mapping[str, object]
 Record = TypeVar("Record", Attempt, Pending)
@@ -102,12 +100,11 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
     waiting = _unseen(_pending(theirs), _pending(base), _pending(mine))
     late = _unseen(*[_pending(one, "late") for one in (theirs, base, mine)])
     costs = {key: cost for one in (theirs, mine) for key, cost in _costs(one).items()}
-    decision = mine.get("decision", "")
     return {
         **theirs,
         **mine,
         # A reload would stop what other tabs wait for too.
-        "decision": "" if waiting and decision in STOPS else decision,
+        "stop": "" if waiting else mine.get("stop", ""),
         # What has just come in another tab goes last of all.
         "recent": (*_attempts(mine, "recent"), *unseen)[-MAX_ATTEMPTS:],
         "pending": (*waiting, *_pending(mine)),

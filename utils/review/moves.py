@@ -140,7 +140,7 @@ def ask(shared: Store, choose: Choose) -> None:
     turn leaves it out: of two clicks in one breath none costs money unseen.
     """
     move, click_id = shared["clicked"]
-    if move and not shared["decision"]:
+    if move and not shared["decision"] and not shared["stop"]:
         seen = shared["aimed_at"] or shared["under_review"]
         if shared["under_review"] != seen:
             choosing.select(shared, seen)
@@ -298,15 +298,20 @@ def back_to_review(shared: Store) -> None:
 
 
 @uninterrupted
-def decide(shared: Store, decision: str) -> None:
-    """Note what the person has decided: the flow takes the arrow of that name."""
+def stop(shared: Store, how: str) -> None:
+    """Note that the person cancels or starts over: beside where they go in the same breath, and in
+    place of all that would begin something."""
     boxes.keep_widgets(shared)
-    shared["decision"] = decision
+    if shared["decision"] not in ("approve", "back", "reopen"):
+        shared["decision"] = ""
+    # It cancels too.
+    if shared["stop"] != "start over":
+        shared["stop"] = how
 
 
 def forget_decision(shared: Store) -> None:
     """Note that what the person decided has been done."""
-    shared["decision"] = ""
+    shared["decision"] = shared["stop"] = ""
 
 
 def settle_on(shared: Store, attempt_id: str, approval: Approval) -> None:
@@ -341,8 +346,6 @@ def start_over(shared: Store) -> None:
     for key, default in DEFAULTS.items():
         if key not in START_OVER_KEEPS:
             by_key(shared)[key] = default
-    # Last: until then it is what is to be done.
-    forget_decision(shared)
 
 
 def now() -> str:

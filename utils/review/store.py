@@ -36,6 +36,7 @@ class Store(TypedDict):
 
     stage: str
     decision: str
+    stop: str
     task_input: str
     prompt_round: int
     edits: Mapping[str, str]
@@ -83,7 +84,6 @@ class Store(TypedDict):
 
 DEFAULTS: Store = {
     "stage": "initial_input",
-    "decision": "",
     "task_input": "",
     "prompt_round": 0,
     "edits": {},
@@ -127,6 +127,9 @@ DEFAULTS: Store = {
     "listens": False,
     "settings": (),
     "remembered": {},
+    # Last, since Start Over goes by this order: until then it is what is to be done.
+    "decision": "",
+    "stop": "",
 }
 
 # Of this session alone: its key, who it is, and what follows from the rest.
@@ -146,7 +149,6 @@ NOT_REMEMBERED = frozenset(
     }
 )
 START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
-    "decision",
     "late",
     "recent",
     "put_away",

@@ -1,9 +1,11 @@
 """What a browser can do beyond the page: paste and drop pictures, tell whose turn it is."""
 
-import pytest
-from playwright.sync_api import Page, expect
+from collections.abc import Iterator
 
-from tests.conftest import RunningApp
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.studio import (
     button,
@@ -34,6 +36,15 @@ GIVE = """async ([kind, name, data, where]) => {
     target.dispatchEvent(new DragEvent("drop", { ...all, dataTransfer: transfer }));
     return ready && !document.body.matches(".receiving");
 }"""
+SLOW_TO_LOOK = """
+import time, utils.images.uploads
+fit = utils.images.uploads._fit
+def slow_fit(data):
+    print("looking", flush=True)
+    time.sleep(1)
+    return fit(data)
+utils.images.uploads._fit = slow_fit
+"""
 NOTE_NOTIFICATIONS = """
     window.told = [];
     window.Notification = class {
@@ -68,6 +79,53 @@ def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
         decode(picture("chair")),
         decode(picture("table")),
     ]
+
+
+@pytest.fixture(scope="module")
+def slow_app(
+    running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningApp]:
+    """An app that takes a second to look at a picture of a person's own, as large ones do."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "sitecustomize.py").write_text(SLOW_TO_LOOK)
+    settings = {**running_images_server.environment, "PYTHONPATH": f"{folder}:{ROOT}"}
+    with run_app(folder / "log", **settings) as app:
+        yield app
+
+
+def test_a_picture_that_comes_while_another_is_looked_at_comes_along_too(
+    page: Page, slow_app: RunningApp
+) -> None:
+    open_app(page, slow_app)
+    expect_settled(page)
+    for name in ("chair", "table"):
+        with page.expect_response("**/upload_file/**"):
+            assert page.evaluate(GIVE, ["paste", f"{name}.png", picture(name), ".stMain figure"])
+    along = page.locator(".st-key-along")
+    for name in ("chair", "table"):
+        expect(along.get_by_alt_text(f"{name}.png")).to_be_visible()
+
+
+def test_a_picture_comes_along_though_its_page_is_lost_while_it_is_looked_at(
+    page: Page, slow_app: RunningApp
+) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def note(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket("**/_stcore/stream", note)
+    open_app(page, slow_app)
+    expect_settled(page)
+    looked_at = slow_app.log.read_text().count("looking")
+    assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
+    while slow_app.log.read_text().count("looking") == looked_at:
+        # The socket goes through this process.
+        page.wait_for_timeout(10)
+    sockets[-1].close(code=1001)
+    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible()
+    assert len(sockets) == 2
 
 
 @pytest.mark.parametrize("kind", ["paste", "drop"])

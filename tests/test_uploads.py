@@ -8,6 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw
+from streamlit.proto.Common_pb2 import FileURLs
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile, UploadedFileRec
 
 from tests.calls import OWNER
 from tests.stores import new_store
@@ -279,9 +282,25 @@ def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there() -> No
     data = [saved(Image.new("RGB", (8, 8), (n, 9, n)), "PNG") for n in range(2)]
     files = [SimpleNamespace(name=f"{n}.png", getvalue=partial(bytes, data[n])) for n in range(2)]
     by_key(shared)["uploads-1"] = files
-    page.take_uploads(shared)
+    page.take_uploads(shared, "uploads-1")
     assert [name for _, name in shared["references"]] == ["me.png"] * 15 + ["0.png"]
     assert shared["error_message"] == "Only the first 16 pictures are used."
+
+
+def test_what_was_looked_at_is_kept_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = MemoryUploadedFileManager("")
+    context = SimpleNamespace(uploaded_file_mgr=manager, session_id="session")
+    monkeypatch.setattr(page, "get_script_run_ctx", lambda: context)
+    files = []
+    for number, data in enumerate([saved(halves((8, 8)), "PNG"), b"none"]):
+        record = UploadedFileRec(f"file-{number}", f"{number}.png", "image/png", data)
+        manager.add_file("session", record)
+        files.append(UploadedFile(record, FileURLs()))
+    shared = new_store(owner=OWNER)
+    by_key(shared)["uploads"] = [*files, DeletedFile("gone")]
+    page.take_uploads(shared, "uploads")
+    assert [name for _, name in shared["references"]] == ["0.png"]
+    assert manager.get_files("session", ["file-0", "file-1"]) == []
 
 
 def test_all_that_happened_is_said_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from typing import TypeVar, cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile
 
 from utils import images, marks
 from utils.images.record_page import described
@@ -307,27 +309,41 @@ def _source(name: str, alt: str) -> str:
 
 def render_references(shared: Store) -> None:
     """Take up to 16 pictures that the next ones are made from."""
-    st.file_uploader(
+    # Another key empties the box, when its pictures are taken or removed.
+    key = f"uploads-{shared['upload_round']}"
+    left = st.file_uploader(
         "The next picture is made from these: a thing to show, a style to follow, a photo to "
         "change. PNG, JPEG or WebP, up to 16.",
         type=["png", "jpg", "jpeg", "webp"],
         accept_multiple_files=True,
-        # Another key empties the box, when its pictures are taken or removed.
-        key=f"uploads-{shared['upload_round']}",
+        key=key,
         disabled=bool(shared["pending"]),
         on_change=take_uploads,
-        args=(shared,),
+        args=(shared, key),
     )
+    if left:
+        # Their page was lost while they were looked at.
+        take_uploads(shared, key)
+        st.rerun()
 
 
 @uninterrupted
-def take_uploads(shared: Store) -> None:
-    """Add the uploaded pictures to those that are there, where a reload finds them."""
-    files = cast("list[UploadedFile]", by_key(shared)[f"uploads-{shared['upload_round']}"])
+def take_uploads(shared: Store, key: str) -> None:
+    """Add the pictures in the box of this key to those that are there, where a reload finds them.
+
+    More may have come into the box since the page last heard of it.
+    """
+    brought = cast("list[UploadedFile | DeletedFile]", by_key(shared).get(key) or [])
+    files = [file for file in brought if not isinstance(file, DeletedFile)]
     uploads = [(file.name, file.getvalue()) for file in files]
     places = moves.MAX_SOURCES - len(shared["references"])
     taken, sentence = images.take_uploads(shared["owner"], uploads, places)
     boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
+    if context := get_script_run_ctx():
+        # Streamlit would keep them as long as the session.
+        manager = cast("MemoryUploadedFileManager", context.uploaded_file_mgr)
+        for file in files:
+            manager.remove_file(context.session_id, file.file_id)
 
 
 def render_side_bar(shared: Store) -> None:

@@ -219,4 +219,9 @@ shown("[data-testid=stApp]").then((app) => {
       deaf = setTimeout(() => location.reload(), DEAF);
     }
   }).observe(app, { attributeFilter: ["data-test-connection-state", "data-test-script-state"] });
+  // What is new on the page has been heard, as when the server does not know it any more.
+  new MutationObserver(() => clearTimeout(deaf)).observe(
+    document.querySelector("[data-testid=stMain]"),
+    { childList: true, characterData: true, subtree: true },
+  );
 });

@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.conftest import RunningApp
 
@@ -109,6 +110,12 @@ def nodes(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def connect(app: RunningApp) -> Iterator[Agent]:
     """Start a program that has connected to the app."""
     with start_blocking_portal() as portal:
-        client = Client(f"{app.address}/_stcore/agent/mcp")
+        # A connection that rests as long as the server keeps one may be closed as it is used.
+        http = httpx2.AsyncClient(
+            limits=httpx2.Limits(keepalive_expiry=1), timeout=httpx2.Timeout(30, read=300)
+        )
+        client = Client(
+            streamable_http_client(f"{app.address}/_stcore/agent/mcp", http_client=http)
+        )
         with portal.wrap_async_context_manager(client):
             yield Agent(app, client, portal)

@@ -117,5 +117,5 @@ def connect(app: RunningApp) -> Iterator[Agent]:
         client = Client(
             streamable_http_client(f"{app.address}/_stcore/agent/mcp", http_client=http)
         )
-        with portal.wrap_async_context_manager(client):
+        with portal.wrap_async_context_manager(http), portal.wrap_async_context_manager(client):
             yield Agent(app, client, portal)

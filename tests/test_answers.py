@@ -81,6 +81,22 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         "picture",
         1,
     ),
+    "stream with all fields that there are": (
+        lambda verb: [[STREAM, completed(verb, partial_image_index=None)]],
+        "picture",
+        1,
+    ),
+    "stream that numbers its end": (
+        lambda verb: [[STREAM, completed(verb, partial_image_index=1)]],
+        "picture",
+        1,
+    ),
+    "bytes of no kind": (
+        always([Head(content_type="application/octet-stream"), PNG]),
+        "picture",
+        1,
+    ),
+    "bytes of a kind in capitals": (always([Head(content_type="Image/PNG"), PNG]), "picture", 1),
     "stream with charset": (
         lambda verb: [[Head(content_type="text/event-stream; charset=utf-8"), completed(verb)]],
         "picture",

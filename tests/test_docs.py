@@ -208,7 +208,7 @@ def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
         "pictures in memory, for all": (of.picture_memory,),
         "the same, for each browser or person": (100 * blobs.share // blobs.bound,),
         "one picture, in bytes and pixels": (picture, pictures.MAX_PIXELS // 10**6),
-        "scans of a progressive JPEG": (pictures.MOST_SCANS,),
+        "pixels of a progressive JPEG, in all its scans": (pictures.MOST_SCANNED // 10**6,),
         "an upload, in bytes and pixels": (
             uploads.API_BYTES // mega,
             pictures.MAX_UPLOAD_PIXELS // 10**6,

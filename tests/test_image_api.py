@@ -519,6 +519,22 @@ def test_lines_without_end_are_not_each_tried(line: bytes, monkeypatch: pytest.M
     assert len(tried) <= 1001
 
 
+def test_an_answer_of_lines_without_end_is_not_read_to_its_end() -> None:
+    read_so_far = 0
+
+    async def chunks() -> Any:
+        nonlocal read_so_far
+        for _ in range(1000):
+            read_so_far += 1
+            yield b"data:{}\n" * 2000
+
+    async def events() -> list[dict[str, Any]]:
+        return [one async for one in read_events(chunks())]
+
+    assert asyncio.run(events())
+    assert read_so_far < 60
+
+
 def read(text: bytes, size: int) -> list[dict[str, Any]]:
     async def chunks() -> Any:
         for start in range(0, len(text), size):

@@ -2,6 +2,8 @@ import base64
 import io
 import sys
 import textwrap
+import zlib
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -79,7 +81,10 @@ def test_a_picture_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch)
         check_picture(data(size=(1, 1)) + b"x")
 
 
-def test_a_picture_of_scans_without_end_is_refused_before_it_is_read() -> None:
+def test_a_picture_of_scans_without_end_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pictures, "MOST_SCANNED", 64 * 64 * 200)
     out = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(out, "JPEG", progressive=True)
     check_picture(out.getvalue())
@@ -90,6 +95,41 @@ def test_a_picture_of_scans_without_end_is_refused_before_it_is_read() -> None:
     with pytest.raises(TooLargeError, match="scans"):
         check_picture(bomb)
     assert "would take too long" in take_uploads("owner", [("me.jpg", bomb)])[1]
+
+
+def with_chunk(kind: bytes, body: bytes) -> bytes:
+    """A PNG with one more chunk after its head."""
+    chunk = len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+    return data()[:33] + chunk + data()[33:]
+
+
+LONG_TEXT = b"made with\0\0" + zlib.compress(b"a" * 5_000_000)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [with_chunk(b"eXIf", b"no exif at all"), with_chunk(b"zTXt", LONG_TEXT)],
+    ids=["unreadable notes of a camera", "five megabytes of how it was made"],
+)
+def test_a_picture_is_none_the_less_one_for_what_is_written_beside_it(made: bytes) -> None:
+    assert check_picture(made).data == made
+    assert take_uploads("owner", [("me.png", made)])[1] == ""
+
+
+def test_a_turned_picture_whose_notes_cannot_be_written_again_is_turned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    Image.new("RGB", (8, 4), "red").save(out, "JPEG", exif=exif)
+
+    def fail(*_: object) -> bytes:
+        raise AttributeError("odd")
+
+    monkeypatch.setattr(Image.Exif, "tobytes", fail)
+    checked = check_picture(out.getvalue())
+    assert (checked.width, checked.height) == (4, 8)
 
 
 def test_the_largest_that_models_call_4k_is_taken() -> None:
@@ -110,6 +150,7 @@ TEXT = picture("wrapped")
         "\n".join(textwrap.wrap(TEXT, 76)),
         "\r\n".join(textwrap.wrap(TEXT, 64)) + "\r\n",
         f"data:image/png;base64,{TEXT}",
+        f" DATA:image/png;base64,{quote(TEXT, safe='')}",
         TEXT.rstrip("="),
         TEXT.replace("+", "-").replace("/", "_"),
     ],

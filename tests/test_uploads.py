@@ -232,6 +232,19 @@ def test_what_a_few_bytes_unpack_to_is_refused_by_what_it_would_cost(
     take(noise)
 
 
+def test_a_progressive_photograph_is_weighed_as_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of it is kept until its last scan, however small it is to be."""
+    out = io.BytesIO()
+    halves((4000, 4000)).save(out, "JPEG", progressive=True)
+    monkeypatch.setattr(uploads, "EXPANSION", 0)
+    monkeypatch.setattr(uploads, "FREE_BYTES", 2 * 3 * 4000 * 4000 - 1)
+    assert refuse(out.getvalue()) == "Picture 1 would take too much memory here. Use a smaller one."
+    monkeypatch.setattr(uploads, "FREE_BYTES", 2 * 3 * 4000 * 4000)
+    take(out.getvalue())
+
+
 def test_a_decoding_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     data = bomb((9_000, 9_000))
     assert len(data) < 500_000

@@ -197,7 +197,7 @@ def _whose(limit: Limit, owner: str) -> str:
 
 
 def _most(limit: Limit) -> int:
-    return int(limit.most * SCALE[limit.unit])
+    return max(1, round(limit.most * SCALE[limit.unit]))
 
 
 def _item(limit: Limit) -> "RateLimitItem":

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -392,12 +392,14 @@ async def _ask(
         told = _price(response.headers.get("x-litellm-response-cost", ""))
         request.named.append(errors.request_id(response.headers))
         chunks = bounded(body)
-        if response.headers.get("content-type", "").startswith("image/"):
-            data = b"".join([chunk async for chunk in chunks])
+        first = await anext(chunks, b"")
+        kind = response.headers.get("content-type", "").lower()
+        if kind.startswith("image/") or pictures.begins_one(first):
+            data = first + b"".join([chunk async for chunk in chunks])
             return _Answer(await to_thread(pictures.check_picture, data), None, told)
-        async for event in read_events(chunks):
+        async for event in read_events(_after(first, chunks)):
             name = str(event.get("type") or "")
-            if "partial" in name or "partial_image_index" in event:
+            if _is_partial(name, event):
                 # Keep-alives do not count as news: only what can be seen extends the patience.
                 if await _show_partial(event, on_partial):
                     limit.reschedule(get_running_loop().time() + patience)
@@ -410,6 +412,18 @@ async def _ask(
                     errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(files))
                 )
         raise FailedError(errors.NO_PICTURE)
+
+
+def _is_partial(name: str, event: Mapping[str, Any]) -> bool:
+    """Return whether an event brings a draft; some servers send all fields that there are."""
+    is_numbered = event.get("partial_image_index") is not None
+    return "partial" in name or (is_numbered and not name.endswith("completed"))
+
+
+async def _after(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in chunks:
+        yield chunk
 
 
 def _call(

@@ -142,4 +142,7 @@ def _read_with_library(data: bytes) -> Credentials:
 
 def _text(value: object) -> str:
     """Return what somebody else wrote, cut where it is longer than anyone would in good faith."""
-    return " ".join(value.split())[:LONGEST] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    # Half a character, as JSON may have it, can neither be shown nor written down.
+    return " ".join(value.split())[:LONGEST].encode(errors="replace").decode()

@@ -11,6 +11,8 @@ BOM = b"\xef\xbb\xbf"
 DEPTH = 5
 # Objects on lines of their own that are read: all other jobs wait for it.
 MOST_LINES = 1000
+# Lines of any kind; more come from no server that means a picture, and take gigabytes.
+MOST_READ = 100_000
 
 
 async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
@@ -98,11 +100,18 @@ def _read_plain(lines: list[bytes]) -> Iterator[dict[str, Any]]:
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield lines without their ends or a byte order mark, and an empty one after the last."""
+    """Yield lines without their ends or a byte order mark, and an empty one after the last.
+
+    After MOST_READ lines the rest is not read.
+    """
     parts: list[bytes] = []
     mark = BOM
+    read = 0
     async for chunk in chunks:
+        if read > MOST_READ:
+            break
         *ends, rest = chunk.split(b"\n")
+        read += len(ends)
         for end in ends:
             yield b"".join([*parts, end]).removeprefix(mark).rstrip(b"\r")
             parts.clear()

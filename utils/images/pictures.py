@@ -5,18 +5,21 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pybase64
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 MAX_BYTES = 64 * 1024 * 1024
 # "4K", as some models have it, is 4096x4096, and a little more in other shapes.
 MAX_PIXELS = 20_000_000
 # No camera makes more; above it a few bytes of a file could take all memory.
 MAX_UPLOAD_PIXELS = 100_000_000
-MOST_SCANS = 200
+# Pixels times scans: some seconds.
+MOST_SCANNED = 2_000_000_000
+ORIENTATION = 0x0112
 THUMBNAIL = 72
 # Pixels of the longer side of what is for the screen: as large as the canvas is on a dense screen,
 # and of what is seen for a second or two; and JPEG's quality, which nobody sees at these sizes.
@@ -33,6 +36,9 @@ NAME_BYTES = 120
 RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]")
 
 Image.MAX_IMAGE_PIXELS = MAX_UPLOAD_PIXELS
+# What programs write beside a picture, of how it was made, is longer than the megabyte that Pillow
+# takes; of all together it takes 64.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 1024 * 1024
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
@@ -113,20 +119,44 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             if has_too_many_scans(opened, data):
                 raise TooLargeError("too many scans")
             opened.load()
-            # As it is seen: the page turns what a camera has only noted.
-            ImageOps.exif_transpose(opened, in_place=True)
+            turn(opened)
             yield opened
     except NotAPictureError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise TooLargeError("too many pixels") from None
     except Exception as exc:
         # Pillow's readers fail in ways of many kinds.
         raise NotAPictureError(type(exc).__name__) from None
 
 
+def is_turned(opened: Image.Image) -> bool:
+    """Return whether a picture notes that it is seen turned; a note that is unreadable says no."""
+    try:
+        return bool(opened.getexif().get(ORIENTATION, 1) != 1)
+    except Exception:
+        # Pillow's readers fail in ways of many kinds, and the picture itself is there.
+        return False
+
+
+def turn(opened: Image.Image) -> None:
+    """Turn a picture in place as it is seen: the page turns what a camera has only noted."""
+    if is_turned(opened):
+        # It fails at what else a camera has noted, and has turned the picture by then.
+        with suppress(Exception):
+            ImageOps.exif_transpose(opened, in_place=True)
+
+
 def has_too_many_scans(opened: Image.Image, data: bytes) -> bool:
     """Return whether a progressive JPEG was made to take time: each of its scans may take a few
     bytes, and goes over all pixels. Programs write ten or so."""
-    return bool(opened.info.get("progressive")) and data.count(b"\xff\xda") > MOST_SCANS
+    scanned = data.count(b"\xff\xda") * opened.width * opened.height
+    return bool(opened.info.get("progressive")) and scanned > MOST_SCANNED
+
+
+def begins_one(data: bytes) -> bool:
+    """Return whether bytes are those with which a PNG, JPEG or WebP picture begins."""
+    return data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"RIFF"))
 
 
 def extension_of(data: bytes) -> str:
@@ -144,8 +174,8 @@ def decode(text: str) -> bytes:
     """
     if len(text) > MAX_BYTES * 3 // 2:
         raise TooLargeError("too many bytes")
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+    if text[:NAME_LENGTH].lstrip()[:5].lower() == "data:":
+        text = unquote(text.partition(",")[2])
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from utils.images.pictures import READ, has_too_many_scans, in_eight_bits, shrink
+from utils.images.pictures import READ, has_too_many_scans, in_eight_bits, is_turned, shrink, turn
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.moves import MAX_SOURCES
 
@@ -22,7 +22,6 @@ FREE_BYTES = 128 * 1024 * 1024
 EXPANSION = 200
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 QUALITY = 92
-ORIENTATION = 0x0112
 
 # One at a time: a large photograph takes a few hundred megabytes while it is scaled down.
 _lock = threading.Lock()
@@ -103,21 +102,25 @@ def _fit(data: bytes) -> _Fitting:
 def _scale(opened: Image.Image, data: bytes) -> _Fitting:
     size, image_format = opened.size, str(opened.format)
     target = _target(size)
+    too_many_scans = has_too_many_scans(opened, data)
+    # All that a progressive JPEG says is kept until its end, of two bytes each.
+    whole = 2 * math.prod(size) * bool(opened.info.get("progressive"))
     # A JPEG is read at a half or less of its size where that is enough: a fraction of the cost.
     opened.draft(None, target)
-    unpacked = opened.width * opened.height * len(opened.getbands())
+    unpacked = max(whole, opened.width * opened.height) * len(opened.getbands())
     if unpacked > max(FREE_BYTES, EXPANSION * len(data)):
         raise _RefusedError("would take too much memory here. Use a smaller one.")
-    if has_too_many_scans(opened, data):
+    if too_many_scans:
         raise _RefusedError("would take too long to read here. Save it anew, and send that.")
     opened.load()
-    turned = opened.getexif().get(ORIENTATION, 1) != 1
+    turned = is_turned(opened)
     if target == size and not turned and image_format != "MPO" and len(data) < API_BYTES:
         return _Fitting(data, shrink(opened))
     plain = opened
     if opened.mode not in ("L", "LA", "RGB", "RGBA"):
         plain = in_eight_bits(opened)
-    picture = ImageOps.exif_transpose(plain.resize(target, Image.Resampling.LANCZOS))
+    picture = plain.resize(target, Image.Resampling.LANCZOS)
+    turn(picture)
     scaled = "" if target == size else f"{picture.width}x{picture.height}"
     saved_as = "JPEG" if image_format == "MPO" else image_format
     if saved_as == "PNG" and len(data) >= API_BYTES:

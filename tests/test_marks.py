@@ -167,6 +167,21 @@ def test_outside_the_mark_each_pixel_is_the_old_one_and_inside_the_new_one(mode:
     assert 0.02 < (edge != new[~outside]).any(axis=-1).mean() < 0.6
 
 
+def test_what_is_transparent_has_no_colour() -> None:
+    clear, white = (
+        as_seen(png((0, 0, 0, 0), mode="RGBA")),
+        as_seen(png((255,) * 3 + (0,), mode="RGBA")),
+    )
+    drawn = mark(LOOP)
+    assert marks.changed_outside(clear, white, drawn) == 0
+    green = as_seen(png((0, 120, 0, 255), mode="RGBA"))
+    back = np.asarray(as_seen(marks.put_back(white, green, drawn))).astype(int)
+    edge = back[(back[..., 3] > 40) & (back[..., 3] < 255)]
+    assert len(edge)
+    # No halo of the white that nobody sees.
+    assert edge[:, 0].max() < 12
+
+
 def test_what_a_camera_has_only_turned_in_its_notes_is_turned_for_the_mark_too() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -200,6 +200,12 @@ def one_more_word(packed: dict[str, Any]) -> None:
     packed["record.json"]["key"] = "sk-secret"
 
 
+def file_elsewhere(packed: dict[str, Any]) -> None:
+    approved = packed["record.json"]["attempts"][1]
+    packed["../2.png"] = packed.pop(approved["file"])
+    approved["file"] = "../2.png"
+
+
 def one_more_file(packed: dict[str, Any]) -> None:
     packed["pictures/9.png"] = picture_data("fox 9")
 
@@ -222,6 +228,7 @@ def a_bomb(packed: dict[str, Any]) -> None:
         (no_decision, "is not among the attempts"),
         (one_more_word, "is not as the schema says"),
         (one_more_file, "The files are not those"),
+        (file_elsewhere, "is not as the schema says"),
         (no_record, "It has no record.json"),
         (a_bomb, "cannot be read"),
     ],

@@ -63,7 +63,10 @@ class RecordedAttempt(_Model):
     provenance_check: list[Signal] | None = Field(
         description="What OpenAI answered when it was asked where the picture comes from."
     )
-    file: str | None = Field(description="Its file beside this one; null where it is left out.")
+    file: str | None = Field(
+        pattern=r"^pictures/\d+\.(png|jpg|webp)$",
+        description="Its file beside this one; null where it is left out.",
+    )
 
 
 class Record(_Model):

@@ -40,7 +40,7 @@ def changed_outside(old: Image.Image, new: Image.Image, mark: Mark) -> float | N
     if not old.size == new.size == mark.size:
         return None
     outside = ImageOps.invert(draw(mark, mark.size))
-    bands = ImageChops.difference(old.convert("RGBA"), new.convert("RGBA")).split()
+    bands = ImageChops.difference(_seen(old), _seen(new)).split()
     most = bands[0]
     for band in bands[1:]:
         most = ImageChops.lighter(most, band)
@@ -62,7 +62,20 @@ def put_back(old: Image.Image, new: Image.Image, mark: Mark) -> bytes:
     # Half of a blurred edge lies outside of it: that half is cut off, the other one stretched.
     blurred = area.filter(ImageFilter.GaussianBlur(mark.brush * SOFT_SHARE / 2))
     soft = ImageChops.darker(blurred.point(lambda value: max(0, 2 * value - 255)), area)
-    return _png(Image.composite(new.convert(mode), old.convert(mode), soft))
+    if mode == "RGB":
+        return _png(Image.composite(new.convert(mode), old.convert(mode), soft))
+    whole = Image.composite(_seen(new), _seen(old), soft).convert(mode)
+    # Beside the edge as it was: what is hardly there keeps no colour on the way to what is seen.
+    for picture, weight in ((old, 0), (new, 255)):
+        whole.paste(
+            picture.convert(mode), mask=soft.point([255 * (one == weight) for one in range(256)])
+        )
+    return _png(whole)
+
+
+def _seen(picture: Image.Image) -> Image.Image:
+    """Return a picture with the colours as they are seen: what is transparent has none."""
+    return picture.convert("RGBA").convert("RGBa")
 
 
 def _png(picture: Image.Image) -> bytes:

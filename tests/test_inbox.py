@@ -8,6 +8,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from tests.conftest import ROOT, RunningApp, run_app
 from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.studio import (
+    LONG,
     button,
     expect_screen,
     expect_settled,
@@ -123,8 +124,11 @@ def test_a_picture_comes_along_though_its_page_is_lost_while_it_is_looked_at(
     while slow_app.log.read_text().count("looking") == looked_at:
         # The socket goes through this process.
         page.wait_for_timeout(10)
+    # A page that comes back asks for a turn where it knows of one that was under way.
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "running")
     sockets[-1].close(code=1001)
-    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible()
+    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible(timeout=LONG)
     assert len(sockets) == 2
 
 

@@ -148,22 +148,16 @@ NOT_REMEMBERED = frozenset(
         "final_result",
     }
 )
-START_OVER_KEEPS = NOT_REMEMBERED - {"generated_image", "final_result"} | {
-    "late",
-    "recent",
-    "put_away",
-    "edits",
-    "marks",
-    "descriptions",
-    "kept",
-    "aside",
-    "click_id",
-    "prompt_round",
-    "pick_round",
-    "upload_round",
-    "count",
-    "costs",
-}
+# Of attempts that have been put away, and come back with them.
+PUT_AWAY = frozenset({"recent", "put_away", "edits", "marks", "descriptions", "kept", "aside"})
+# What counts on: a page that has not heard of it yet has the last one.
+COUNTS_ON = frozenset({"click_id", "prompt_round", "pick_round", "upload_round"})
+START_OVER_KEEPS = (
+    NOT_REMEMBERED - {"generated_image", "final_result"}
+    | PUT_AWAY
+    | COUNTS_ON
+    | {"late", "count", "costs"}
+)
 
 
 def by_key(shared: Store) -> MutableMapping[str, object]:

@@ -213,6 +213,14 @@ def run_app(
     assert not [key for key in KEYS if key in log.read_text(errors="replace")]
 
 
+@contextmanager
+def run_changed_app(folder: Path, change: str, **environment: str) -> Iterator[RunningApp]:
+    """Start the app after a change of its code has run; both it and the log are in `folder`."""
+    (folder / "sitecustomize.py").write_text(change)
+    with run_app(folder / "log", PYTHONPATH=f"{folder}:{ROOT}", **environment) as app:
+        yield app
+
+
 def _address_once_healthy(process: subprocess.Popen[bytes], log: Path) -> str:
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:

@@ -4,7 +4,7 @@ import re
 import time
 from weakref import WeakKeyDictionary
 
-from playwright.sync_api import FloatRect, Locator, Page, WebSocket, expect
+from playwright.sync_api import FloatRect, Locator, Page, WebSocket, WebSocketRoute, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -121,6 +121,23 @@ def facts(page: Page) -> Locator:
 def generate(page: Page, prompt: str) -> None:
     prompt_box(page).fill(prompt)
     button(page, "Generate Image").click()
+
+
+def sockets_of(page: Page, deaf: int = -1) -> list[WebSocketRoute]:
+    """Return the connections that a page makes from now on, as it makes them.
+
+    By the `deaf`th, counted from 0, it hears nothing.
+    """
+    sockets: list[WebSocketRoute] = []
+
+    def note(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        if len(sockets) == deaf:
+            server.on_message(lambda _: None)
+        sockets.append(socket)
+
+    page.route_web_socket("**/_stcore/stream", note)
+    return sockets
 
 
 def send_by_key(page: Page, box: Locator, name: str) -> None:

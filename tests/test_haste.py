@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, expect
 
-from tests.conftest import ROOT, RunningApp, run_app
+from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import (
     USAGE,
     Gate,
@@ -39,6 +39,7 @@ from tests.studio import (
     regenerate,
     send_by_key,
     shown_bytes,
+    sockets_of,
     thumbnails,
     to_review,
 )
@@ -80,18 +81,14 @@ def slow_app(
 ) -> Iterator[RunningApp]:
     """An app whose pages take a second to hear of a picture, as on a busy server."""
     folder = tmp_path_factory.mktemp("slow")
-    (folder / "sitecustomize.py").write_text(SLOW_TO_HEAR)
-    settings = {**running_images_server.environment, "PYTHONPATH": f"{folder}:{ROOT}"}
-    with run_app(folder / "log", **settings) as app:
+    with run_changed_app(folder, SLOW_TO_HEAR, **running_images_server.environment) as app:
         yield app
 
 
 def test_what_a_person_does_is_done_though_they_click_on_in_the_middle_of_it(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_KEEP)
-    settings = {**images_server.environment, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    with run_app(tmp_path / "log", **settings) as app:
+    with run_changed_app(tmp_path, SLOW_TO_KEEP, **images_server.environment) as app:
         to_review(page, app, "a fox")
         regenerate(page, 2)
         button(page, "Keep").click()
@@ -192,13 +189,7 @@ def test_what_is_typed_while_the_page_has_no_server_decides_nothing(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
     images_server.script(*(plain(picture(words)) for words in ("one", "two", "three")))
-    sockets: list[WebSocketRoute] = []
-
-    def note(socket: WebSocketRoute) -> None:
-        socket.connect_to_server()
-        sockets.append(socket)
-
-    page.route_web_socket("**/_stcore/stream", note)
+    sockets = sockets_of(page)
     to_review(page, api_app, "a fox")
     box = edit_box(page)
     box.click()

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, expect
 
-from tests.conftest import ROOT, RunningApp, run_app
+from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.studio import (
     LONG,
@@ -14,6 +14,7 @@ from tests.studio import (
     expect_settled,
     generate,
     open_app,
+    sockets_of,
     thumbnails,
     to_review,
 )
@@ -88,9 +89,7 @@ def slow_app(
 ) -> Iterator[RunningApp]:
     """An app that takes a second to look at a picture of a person's own, as large ones do."""
     folder = tmp_path_factory.mktemp("slow")
-    (folder / "sitecustomize.py").write_text(SLOW_TO_LOOK)
-    settings = {**running_images_server.environment, "PYTHONPATH": f"{folder}:{ROOT}"}
-    with run_app(folder / "log", **settings) as app:
+    with run_changed_app(folder, SLOW_TO_LOOK, **running_images_server.environment) as app:
         yield app
 
 
@@ -110,13 +109,7 @@ def test_a_picture_that_comes_while_another_is_looked_at_comes_along_too(
 def test_a_picture_comes_along_though_its_page_is_lost_while_it_is_looked_at(
     page: Page, slow_app: RunningApp
 ) -> None:
-    sockets: list[WebSocketRoute] = []
-
-    def note(socket: WebSocketRoute) -> None:
-        socket.connect_to_server()
-        sockets.append(socket)
-
-    page.route_web_socket("**/_stcore/stream", note)
+    sockets = sockets_of(page)
     open_app(page, slow_app)
     expect_settled(page)
     looked_at = slow_app.log.read_text().count("looking")

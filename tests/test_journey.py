@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
-from tests.conftest import ROOT, RunningApp, run_app
+from tests.conftest import RunningApp, run_app, run_changed_app
 from tests.images_server import ImagesServer, picture, plain
 from tests.studio import (
     button,
@@ -212,15 +212,14 @@ def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
 def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+    change = (
         "import utils.review.moves\n"
         "def broken(*args):\n"
         "    raise RuntimeError('sk-' + 'secret in /some/path')\n"
         "utils.review.moves.approve = broken\n"
     )
-    settings = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "OPENAI_BASE_URL": images_server.url}
-    log = tmp_path / "log"
-    with run_app(log, LOG_FORMAT="json", **settings) as app:
+    settings = {"LOG_FORMAT": "json", "OPENAI_BASE_URL": images_server.url}
+    with run_changed_app(tmp_path, change, **settings) as app:
         open_app(page, app)
         generate(page, "a fox")
         button(page, "Approve").click()
@@ -231,6 +230,7 @@ def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
             assert leak not in words
         page.reload()
         expect_screen(page, "2. Review Generated Image")
+    log = app.log
     told = [line for line in log.read_text().splitlines() if line and not line.startswith("  ")]
     tracebacks = [json.loads(line).get("traceback", "") for line in told]
     assert any("RuntimeError" in one and "in broken" in one for one in tracebacks)

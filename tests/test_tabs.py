@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.conftest import ROOT, RunningApp, run_app
+from tests.conftest import RunningApp, run_app, run_changed_app
 from tests.images_server import Gate, ImagesServer, error, picture, plain
 from tests.studio import (
     button,
@@ -156,13 +156,13 @@ def test_a_key_that_was_typed_goes_along_with_every_try_though_its_page_was_relo
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
     # Without a key this app has but the demo engine: no OPENAI_BASE_URL is set.
-    (tmp_path / "sitecustomize.py").write_text(
+    change = (
         "import utils.images.engines\n"
         f"utils.images.engines.OPENAI_ADDRESS = {images_server.url!r}\n"
     )
     gate = Gate()
     images_server.script([gate, *error(500, None, retry_after="1")], plain(picture("second try")))
-    with run_app(tmp_path / "log", PYTHONPATH=f"{tmp_path}:{ROOT}") as app:
+    with run_changed_app(tmp_path, change) as app:
         open_app(page, app)
         expect(page.get_by_text("No AI model is at work")).to_be_visible()
         page.get_by_role("textbox", name="Your key").fill("sk-typed")

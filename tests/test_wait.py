@@ -12,7 +12,6 @@ from playwright.sync_api import (
     Locator,
     Page,
     Route,
-    WebSocketRoute,
     expect,
 )
 
@@ -41,6 +40,7 @@ from tests.studio import (
     prompt_box,
     send_by_key,
     shown_bytes,
+    sockets_of,
     thumbnails,
 )
 
@@ -220,13 +220,7 @@ def test_another_browser_sees_nothing_of_it(
 def test_a_lost_websocket_is_restored_and_the_run_goes_on(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
-    sockets: list[WebSocketRoute] = []
-
-    def note(route: WebSocketRoute) -> None:
-        route.connect_to_server()
-        sockets.append(route)
-
-    page.route_web_socket("**/_stcore/stream", note)
+    sockets = sockets_of(page)
     open_app(page, api_app)
     # A page that has never shown a picture could show none of those that come while it is lost.
     expect(picture_of(page)).to_be_attached()
@@ -241,13 +235,7 @@ def test_a_lost_websocket_is_restored_and_the_run_goes_on(
 def test_a_page_that_comes_back_and_hears_nothing_is_loaded_anew(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
-    sockets: list[WebSocketRoute] = []
-
-    def note(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        if len(sockets) == 1:
-            server.on_message(lambda _: None)
-        sockets.append(socket)
+    sockets = sockets_of(page, deaf=1)
 
     def hurry(route: Route) -> None:
         script = route.fetch().text()
@@ -256,7 +244,6 @@ def test_a_page_that_comes_back_and_hears_nothing_is_loaded_anew(
             body=script.replace("DEAF = 10000", "DEAF = 500"), content_type="text/javascript"
         )
 
-    page.route_web_socket("**/_stcore/stream", note)
     page.route("**/*-keys.js", hurry)
     open_app(page, api_app)
     expect(picture_of(page)).to_be_attached()

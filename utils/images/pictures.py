@@ -141,10 +141,9 @@ def is_turned(opened: Image.Image) -> bool:
 
 def turn(opened: Image.Image) -> None:
     """Turn a picture in place as it is seen: the page turns what a camera has only noted."""
-    if is_turned(opened):
-        # It fails at what else a camera has noted, and has turned the picture by then.
-        with suppress(Exception):
-            ImageOps.exif_transpose(opened, in_place=True)
+    # It fails at notes that cannot be read, or at writing them anew: the picture is turned by then.
+    with suppress(Exception):
+        ImageOps.exif_transpose(opened, in_place=True)
 
 
 def has_too_many_scans(opened: Image.Image, data: bytes) -> bool:

@@ -70,6 +70,7 @@ def main() -> None:
     moves.mend(shared)
     take_late(shared)
     asking.look(shared)
+    page.take_in(shared)
     moves.ask(shared, engine.choose_engines)
     # Before the call begins: a page that is reloaded right now finds what was asked for.
     browser_memory.remember(shared)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import Gate, ImagesServer, picture, plain
@@ -14,6 +14,7 @@ from tests.studio import (
     expect_settled,
     generate,
     open_app,
+    prompt_box,
     sockets_of,
     thumbnails,
     to_review,
@@ -106,17 +107,69 @@ def test_a_picture_that_comes_while_another_is_looked_at_comes_along_too(
         expect(along.get_by_alt_text(f"{name}.png")).to_be_visible()
 
 
+def give_and_await_the_look(page: Page, app: RunningApp) -> None:
+    looked_at = app.log.read_text().count("looking")
+    assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
+    while app.log.read_text().count("looking") == looked_at:
+        # The socket may go through this process.
+        page.wait_for_timeout(10)
+
+
+@pytest.mark.parametrize("stage", ["initial_input", "user_feedback"])
+def test_a_picture_that_is_looked_at_is_seen_and_comes_along_with_a_click_meanwhile(
+    page: Page, slow_app: RunningApp, images_server: ImagesServer, stage: str
+) -> None:
+    images_server.script(plain(picture("room")), plain(picture("other room")))
+    open_app(page, slow_app)
+    expect_settled(page)
+    prompt_box(page).fill("a room")
+    if stage == "user_feedback":
+        button(page, "Generate Image").click()
+        expect_screen(page, "2. Review Generated Image")
+        expect_settled(page)
+    else:
+        page.get_by_text("Use my pictures").click()
+    give_and_await_the_look(page, slow_app)
+    expect(page.get_by_text("Looking at what you brought")).to_be_in_viewport()
+    button(page, "Generate Image").click()
+    expect(page.get_by_text("Looking at what you brought")).to_be_hidden()
+    expect_settled(page)
+    expect_screen(page, "2. Review Generated Image")
+    assert images_server.calls[-1].parts["image"] == [decode(picture("chair"))]
+
+
+def test_a_picture_comes_along_with_the_first_click_of_a_page_that_was_lost(
+    page: Page, slow_app: RunningApp, images_server: ImagesServer
+) -> None:
+    deaf: list[WebSocketRoute] = []
+    sockets: list[WebSocketRoute] = []
+
+    def route(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        hears = socket.connect_to_server().on_message
+        hears(lambda message: None if socket in deaf else socket.send(message))
+
+    page.route_web_socket("**/_stcore/stream", route)
+    images_server.script(plain(picture("room")))
+    open_app(page, slow_app)
+    expect_settled(page)
+    prompt_box(page).fill("a room")
+    # As on a slow line: it has not heard of the turn that looks at the picture.
+    page.on("request", lambda one: deaf.extend(sockets if "/upload_file/" in one.url else []))
+    give_and_await_the_look(page, slow_app)
+    sockets[0].close(code=1001)
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    assert images_server.calls[-1].parts["image"] == [decode(picture("chair"))]
+
+
 def test_a_picture_comes_along_though_its_page_is_lost_while_it_is_looked_at(
     page: Page, slow_app: RunningApp
 ) -> None:
     sockets = sockets_of(page)
     open_app(page, slow_app)
     expect_settled(page)
-    looked_at = slow_app.log.read_text().count("looking")
-    assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
-    while slow_app.log.read_text().count("looking") == looked_at:
-        # The socket goes through this process.
-        page.wait_for_timeout(10)
+    give_and_await_the_look(page, slow_app)
     # A page that comes back asks for a turn where it knows of one that was under way.
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "running")

@@ -300,6 +300,30 @@ def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there() -> No
     assert shared["error_message"] == "Only the first 16 pictures are used."
 
 
+@pytest.mark.parametrize(
+    ("files", "clicked", "taken", "asked_for"),
+    [
+        (["good"], ("generate", "id"), 1, ("generate", "id")),
+        (["good", "none"], ("generate", "id"), 1, ("", "")),
+        (["good"], ("", ""), 0, ("", "")),
+        ([], ("generate", "id"), 0, ("generate", "id")),
+    ],
+)
+def test_a_click_takes_what_the_box_holds_and_waits_where_a_person_is_to_be_told_something(
+    files: list[str], clicked: tuple[str, str], taken: int, asked_for: tuple[str, str]
+) -> None:
+    shared = new_store(owner=OWNER)
+    shared["clicked"], shared["error_message"] = clicked, "before"
+    data = {"good": saved(halves((8, 8)), "PNG"), "none": b"none"}
+    found = [SimpleNamespace(name=one, getvalue=partial(bytes, data[one])) for one in files]
+    by_key(shared)[page.upload_key(shared)] = found
+    page.take_in(shared)
+    assert len(shared["references"]) == taken
+    assert shared["clicked"] == asked_for
+    assert shared["error_message"].startswith("Picture 2 is no") == ("none" in files)
+    assert (shared["error_message"] == "before") == (not taken)
+
+
 def test_what_was_looked_at_is_kept_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = MemoryUploadedFileManager("")
     context = SimpleNamespace(uploaded_file_mgr=manager, session_id="session")

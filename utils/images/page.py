@@ -38,6 +38,7 @@ DEMO = (
 )
 # How the part is named where a person brings sources of their own; '' where there are none.
 SOURCES = "Use my pictures"
+LOOKING = "Looking at what you brought…"
 WRITE_A_SIZE = "Or write WIDTHxHEIGHT in pixels, such as 1536x864."
 EXAMPLES = (
     "A lighthouse by the sea at sunset",
@@ -309,36 +310,58 @@ def _source(name: str, alt: str) -> str:
 
 def render_references(shared: Store) -> None:
     """Take up to 16 pictures that the next ones are made from."""
-    # Another key empties the box, when its pictures are taken or removed.
-    key = f"uploads-{shared['upload_round']}"
-    left = st.file_uploader(
+    key = upload_key(shared)
+    brought = st.file_uploader(
         "The next picture is made from these: a thing to show, a style to follow, a photo to "
         "change. PNG, JPEG or WebP, up to 16.",
         type=["png", "jpg", "jpeg", "webp"],
         accept_multiple_files=True,
         key=key,
         disabled=bool(shared["pending"]),
-        on_change=take_uploads,
+        on_change=take_from_emptied,
         args=(shared, key),
     )
-    if left:
-        # Their page was lost while they were looked at.
-        take_uploads(shared, key)
+    if brought:
+        with st.spinner(LOOKING):
+            take_uploads(shared, key)
         st.rerun()
+
+
+def take_in(shared: Store) -> None:
+    """Take what a click that costs money has found in the box, and no turn has taken before it."""
+    if shared["clicked"][0]:
+        take_uploads(shared, upload_key(shared))
+
+
+def take_from_emptied(shared: Store, key: str) -> None:
+    """Take what came into the box of this key while what had been there was looked at."""
+    if key != upload_key(shared):
+        take_uploads(shared, key)
+
+
+def upload_key(shared: Store) -> str:
+    """Return the key of the box for pictures: another one empties it, when they are taken or
+    removed."""
+    return f"uploads-{shared['upload_round']}"
 
 
 @uninterrupted
 def take_uploads(shared: Store, key: str) -> None:
     """Add the pictures in the box of this key to those that are there, where a reload finds them.
 
-    More may have come into the box since the page last heard of it.
+    More may have come into the box since the page last heard of it. Where one cannot be used, a
+    person is told so before anything is made without it.
     """
     brought = cast("list[UploadedFile | DeletedFile]", by_key(shared).get(key) or [])
     files = [file for file in brought if not isinstance(file, DeletedFile)]
+    if not files:
+        return
     uploads = [(file.name, file.getvalue()) for file in files]
     places = moves.MAX_SOURCES - len(shared["references"])
     taken, sentence = images.take_uploads(shared["owner"], uploads, places)
     boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
+    if len(taken) < len(files):
+        shared["clicked"] = ("", "")
     if context := get_script_run_ctx():
         # Streamlit would keep them as long as the session.
         manager = cast("MemoryUploadedFileManager", context.uploaded_file_mgr)

@@ -1,5 +1,6 @@
 import base64
 import json
+import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -230,10 +231,14 @@ def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
             assert leak not in words
         page.reload()
         expect_screen(page, "2. Review Generated Image")
+        with socket.create_connection(("127.0.0.1", app.port)) as stranger:
+            stranger.sendall(b"no request\r\n\r\n")
+            assert b" 400 " in stranger.recv(1000)
     log = app.log
     told = [line for line in log.read_text().splitlines() if line and not line.startswith("  ")]
     tracebacks = [json.loads(line).get("traceback", "") for line in told]
     assert any("RuntimeError" in one and "in broken" in one for one in tracebacks)
+    assert "Invalid HTTP request received." in [json.loads(line).get("message") for line in told]
     assert "sk-secret" not in log.read_text()
 
 

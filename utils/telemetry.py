@@ -127,6 +127,9 @@ def set_up_logging() -> None:
     for name in logging.root.manager.loggerDict:
         for own in logging.getLogger(name).handlers:
             own.setFormatter(handler.formatter)
+    # Those of the server beneath it have none, and pass on nothing.
+    if logging.lastResort:
+        logging.lastResort.setFormatter(handler.formatter)
     for room in ("nodes", "utils"):
         logging.getLogger(room).setLevel(logging.INFO)
 

@@ -185,6 +185,18 @@ def test_compose_hands_on_every_setting() -> None:
     assert left_out == {"SHOW_STATE"}
 
 
+def test_a_deployment_has_a_limit_for_all_until_another_is_chosen() -> None:
+    compose, kubernetes, example = (
+        (ROOT / "deploy" / name).read_text()
+        for name in ("compose.yaml", "kubernetes.yaml", "example.env")
+    )
+    limits = re.findall(r"(LIMIT_ALL_\w+_DAY)=(\d+)", example)
+    assert len(limits) == 2
+    for name, limit in limits:
+        assert f"{name}: ${{{name}:-{limit}}}" in compose
+        assert f'name: {name}, value: "{limit}"' in kubernetes
+
+
 def test_the_themes_are_those_that_are_tested() -> None:
     theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text())["theme"]
     for scheme, background in BACKGROUNDS.items():

@@ -85,6 +85,7 @@ def main() -> None:
         view = getattr(screens, shared["stage"]).render(shared)
     # Last, because who comes first to a server waits for its list of models.
     page.render_side_bar(shared)
+    parts.keep_settings(shared)
     door.render_person(person)
     parts.render_state(shared)
     if may_come_late(shared):

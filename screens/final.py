@@ -12,7 +12,7 @@ def render(shared: Store) -> parts.WaitView | None:
     """Show the approved attempt, to be taken away."""
     attempt = choosing.find_attempt(shared, shared["approved"])
     room = parts.render_room(shared)
-    page.show(shared, room.canvas, attempt)
+    parts.show_result(shared, room.canvas, attempt)
     with room.decision:
         st.button(
             "Back to review",

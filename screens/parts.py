@@ -1,25 +1,32 @@
 """What the screens share: the canvas, the buttons that cost money, the wait, the last error."""
 
+import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.errors import StreamlitAPIException
 
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import asking, choosing, moves
 from utils.review.panel import in_short
-from utils.review.store import STAGES, Store
+from utils.review.records import Attempt
+from utils.review.store import STAGES, Store, by_key
 from utils.scripts import script_tag
 from utils.settings import get_settings
 
+logger = logging.getLogger(__name__)
+
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
 LOOK_SECONDS = 2.0
+UNSHOWN = "This one cannot be shown. It can still be downloaded; ask for another one."
 DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
 
 Value = TypeVar("Value")
@@ -258,6 +265,23 @@ def render_error(shared: Store) -> None:
         missing = len(moves.missing(shared))
         if missing and not shared["pending"]:
             click_button(shared, f"Make the missing {missing}", "ask again")
+
+
+def keep_settings(shared: Store) -> None:
+    """Keep the settings that no box of this turn shows: Streamlit would forget them."""
+    for key in ("count", *shared["settings"]):
+        # What a box shows is kept by it, and cannot be written.
+        with suppress(StreamlitAPIException):
+            by_key(shared)[key] = by_key(shared)[key]
+
+
+def show_result(shared: Store, place: DeltaGenerator, attempt: Attempt) -> None:
+    """Show an attempt's result; beside one that cannot be shown all else goes on."""
+    try:
+        page.show(shared, place, attempt)
+    except Exception as exc:
+        logger.error("a result cannot be shown: %s", type(exc).__name__)
+        place.warning(UNSHOWN)
 
 
 def render_state(shared: Store) -> None:

@@ -18,7 +18,7 @@ def render(shared: Store) -> parts.WaitView | None:
     """Show what is under review, what can be done with it, and all other attempts."""
     attempt = choosing.find_attempt(shared, shared["under_review"])
     room = parts.render_room(shared)
-    page.show(shared, room.canvas, attempt)
+    parts.show_result(shared, room.canvas, attempt)
     with room.decision:
         render_decision(shared, attempt)
     with room.side:

@@ -118,15 +118,30 @@ def test_a_text_engine_takes_the_place_of_pictures_and_every_guarantee_holds(
         button(page, "Regenerate").click()
         button(page, "Cancel").click()
         expect(page.get_by_text("Cancelled")).to_be_visible()
+        expect(page.get_by_text("still be billed")).to_be_hidden()
         choose(page, "Tone", "loud")
         button(page, "Regenerate").click()
         expect(page.get_by_role("radio")).to_have_count(2)
         expect(page.get_by_text("AND YET, HERE IS **A FOX**.")).to_be_visible()
+        page.get_by_role("tab", name="Change this picture").click()
+        page.get_by_role("textbox", name="What should be different").fill("in the snow " * 120)
+        button(page, "Change picture").click()
+        expect(page.get_by_role("radio")).to_have_count(3)
+        long = page.get_by_text("IT BEGINS WITH **A FOX**. IN THE SNOW")
+        expect(long).to_be_visible()
+        box = long.bounding_box()
+        assert box, "Longer than the canvas, it is read from its beginning."
+        assert box["y"] >= 0
         button(page, "Approve").click()
         expect_screen(page, "3. Final Result")
         with page.expect_download() as download:
             button(page, "Download TXT").click()
-        assert "HERE IS **A FOX**" in Path(download.value.path()).read_text()
+        assert "HERE IS **A FOX**. IN THE SNOW" in Path(download.value.path()).read_text()
+        button(page, "Back to review").click()
+        expect_screen(page, "2. Review Generated Image")
+        expect(page.get_by_role("combobox", name="Tone")).to_have_value("loud")
+    calls = re.findall(r"call .* model=typewriter-1 .* outcome=(\w+)", app.log.read_text())
+    assert calls.count("made") == 3
 
 
 def test_a_second_person_signs_or_declines_while_others_pictures_go_on(

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block, ButtonGroup
 
 import flow
+from screens.parts import UNSHOWN
 from screens.requests import age_in_words
 from tests.calls import set_server
 from tests.images_server import Answer, ImagesServer, error, json_answer, picture, plain
@@ -438,6 +439,22 @@ def test_the_session_state_is_shown_where_the_server_is_set_to(
 
 def test_the_session_state_is_not_shown_otherwise(app: AppTest) -> None:
     assert not app.sidebar.json
+
+
+def test_beside_a_result_that_cannot_be_shown_all_else_goes_on(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"a secret", 0, 1, "no text")
+
+    monkeypatch.setattr(page, "show", fail)
+    put_under_review(app)
+    assert [one.value for one in app.warning] == [UNSHOWN]
+    click(app, "Approve")
+    assert [one.value for one in app.warning] == [UNSHOWN]
+    click(app, "Start Over")
+    assert store(app)["stage"] == "initial_input"
+    assert "a result cannot be shown: UnicodeDecodeError" in caplog.messages
 
 
 def test_back_to_review_shows_the_picture_again(app: AppTest) -> None:

@@ -378,7 +378,6 @@ def render_side_bar(shared: Store) -> None:
         if shared["stage"] == "final":
             # Nothing is asked for there.
             st.empty()
-            keep_settings(shared, "count", *shared["settings"])
         else:
             with st.container():
                 st.subheader("Settings", anchor=False)
@@ -429,8 +428,6 @@ def render_settings(shared: Store, engine: Engine, listed: Sequence[str]) -> Non
         others = ["", *(name for name in [default, *models[1:]] if name != engine.model)]
         render_setting(shared, "Compare with", "second_model", others, lambda name: name or "none")
         show_warning(images.lacking(by_key(shared)))
-    else:
-        keep_settings(shared, "model", "second_model")
     render_setting(shared, "Pictures at a time", "count", range(1, moves.MAX_COUNT + 1))
     for parameter in images.PARAMETERS:
         values = images.choices(parameter, engine.model, by_key(shared))
@@ -439,8 +436,6 @@ def render_settings(shared: Store, engine: Engine, listed: Sequence[str]) -> Non
             offered = [images.AUTO, *values]
             help = WRITE_A_SIZE if size else None
             render_setting(shared, parameter.label, parameter.key, offered, in_pixels, help)
-        else:
-            keep_settings(shared, parameter.key)
         # At the field, and before anything is asked for.
         if size:
             show_warning(images.size_error(by_key(shared)))
@@ -469,12 +464,6 @@ def render_setting(
         accept_new_options=bool(help),
         help=help,
     )
-
-
-def keep_settings(shared: Store, *keys: str) -> None:
-    """Keep settings that are not offered now: Streamlit forgets what no widget of a run shows."""
-    for key in keys:
-        by_key(shared)[key] = by_key(shared)[key]
 
 
 def show_warning(sentence: str) -> None:

@@ -81,11 +81,6 @@ def note_back() -> None:
     _away["since"] = _away["until"] = 0.0
 
 
-def is_away() -> bool:
-    """Return whether the store did not answer the last time that it was asked."""
-    return bool(_away["since"])
-
-
 @cache
 def client() -> "redis.Redis":
     """Return the client of the threads."""

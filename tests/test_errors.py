@@ -191,6 +191,7 @@ NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
         ({"retry_after": "0"}, "try again in 9s", 0.0),
         ({"retry_after_ms": "250", "retry_after": "7"}, "", 0.25),
         ({"retry_after": "", "date": format_datetime(NOW)}, "Please retry in 9s", 9.0),
+        ({"retry_after": f"{NOW.timestamp() + 30:.0f}", "date": format_datetime(NOW)}, "", 30.0),
         ({"retry_after": "soon"}, "", None),
         ({"retry_after": "-5"}, "", None),
         ({"retry_after": "nan"}, "", None),

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -222,9 +223,13 @@ def test_what_may_have_been_billed_is_counted_and_left_to_the_person(jobs: Jobs)
     assert free.news.lost == 0
 
 
-def test_the_pause_doubles_with_each_try(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_the_pause_doubles_with_each_try(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, told: float | None
+) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
-    job = join(jobs, "a", Engine(PASSING, PASSING, RESULT), wait=0.1)
+    passing = replace(PASSING, retry_after=told)
+    job = join(jobs, "a", Engine(passing, passing, RESULT), wait=0.1)
     pauses = set()
     for _ in watch([job], 0.005):
         if job.news.phase is Phase.PAUSED:

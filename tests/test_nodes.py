@@ -19,7 +19,7 @@ from utils.review.blobs import blobs
 from utils.review.records import Cost, Pending, Wish
 from utils.review.store import Store, by_key
 
-PASSING = Problem("connection", "No connection.", retry=True, retry_after=0.0)
+PASSING = Problem("connection", "No connection.", retry=True, retry_after=0.001)
 LASTING = Problem("refused", "No.")
 RESULT = b"a finished text"
 

@@ -191,7 +191,7 @@ def test_of_four_with_one_failing_three_stay_and_one_more_call_brings_the_fourth
 def test_of_four_with_one_failing_in_passing_only_that_one_is_tried_again(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    images_server.script(error(500, None, retry_after="0"))
+    images_server.script(error(500, None, retry_after="0.01"))
     open_app(page, api_app)
     choose(page, "Pictures at a time", "4")
     generate(page, "a fox")

@@ -50,7 +50,7 @@ def calls(app: RunningApp) -> list[dict[str, object]]:
 def test_each_call_is_one_line_and_counted(
     page: Page, watched_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    images_server.script(error(503, None, retry_after="0"), plain(picture("a fox")))
+    images_server.script(error(503, None, retry_after="0.01"), plain(picture("a fox")))
     open_app(page, watched_app)
     generate(page, "a very secret prompt")
     expect(facts(page)).to_contain_text("Picture 1 ·")

@@ -412,12 +412,15 @@ _AMOUNT = (
     r"(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
 )
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Some servers tell a date so: as seconds to wait it would be decades.
+_UNIX_TIME = r"[1-9]\d{9}(\.\d{1,9})?"
 
 
 def _seconds(headers: Mapping[str, str], message: str) -> float | None:
     """Return the wait that the server asks for: in seconds, as a date, or in words."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", headers.get(name, ""), re.ASCII):
+        seconds = rf"(?!{_UNIX_TIME}$)\d{{1,12}}(\.\d{{1,9}})?"
+        if re.fullmatch(seconds, headers.get(name, ""), re.ASCII):
             return float(headers[name]) * unit
     until = _date(headers.get("retry-after", ""))
     if until:
@@ -432,6 +435,8 @@ def _seconds(headers: Mapping[str, str], message: str) -> float | None:
 
 def _date(text: str) -> datetime | None:
     try:
+        if re.fullmatch(_UNIX_TIME, text, re.ASCII):
+            return datetime.fromtimestamp(float(text), UTC)
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None

@@ -171,7 +171,7 @@ async def outcome_of(job_id: str, call: Call, on_partial: OnPartial) -> object:
 
 def pause_before_next(problem: Problem, wait: float, tries: int) -> float:
     """Return the seconds to wait after so many tries: as the server asked, or doubled with each."""
-    if problem.retry_after is not None:
+    if problem.retry_after:
         return problem.retry_after
     return wait * 2.0 ** (tries - 1) * random.uniform(0.75, 1.25)
 

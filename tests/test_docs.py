@@ -225,7 +225,11 @@ def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
             uploads.API_BYTES // mega,
             pictures.MAX_UPLOAD_PIXELS // 10**6,
         ),
-        "an answer of a server": (fetch.MAX_ANSWER_BYTES // mega, clients.MAX_ERROR_BYTES // 1024),
+        "an answer of a server": (
+            fetch.MAX_ANSWER_BYTES // mega,
+            clients.MAX_ERROR_BYTES // 1024,
+            clients.CONNECT_SECONDS,
+        ),
         "a picture that is fetched by its address": (fetch.FETCH_SECONDS, fetch.MAX_REDIRECTS),
         "a prompt, and any text that is remembered": (moves.MAX_PROMPT, boxes.LONGEST),
         "attempts under review, recent pictures": (choosing.MAX_ATTEMPTS,),

@@ -277,6 +277,17 @@ def test_an_error_without_end_is_read_as_far_as_it_tells(
     assert left_open == []
 
 
+def test_an_error_that_does_not_end_is_known_by_its_status(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, left_open: list[str]
+) -> None:
+    set_to(monkeypatch, IMAGE_TIMEOUT="2")
+    monkeypatch.setattr("utils.images.clients.CONNECT_SECONDS", 0.5)
+    images_server.script([*error(401, "invalid_api_key"), Gate()])
+    problem = failed(wish())
+    assert (problem.kind, problem.billed) == ("key", False)
+    assert left_open == []
+
+
 @pytest.mark.parametrize("steps", [[], [STREAM], [STREAM, b": keep-alive\n\n"]])
 def test_a_try_that_brings_nothing_ends_in_time_and_is_not_repeated_by_itself(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, steps: list[Any]

@@ -1,6 +1,6 @@
 """The connections to the engines, shared by all calls of a loop, and the SDK's client upon them."""
 
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop, get_running_loop, timeout
 from contextlib import aclosing, suppress
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -79,9 +79,13 @@ def _trusted() -> SSLContext:
 
 async def _cut_short(response: Response) -> Response:
     body = b""
-    # The status says more than what breaks off behind it.
-    with suppress(HTTPError):
-        async with aclosing(response), aclosing(response.aiter_bytes()) as chunks:
+    # The status says more than what breaks off behind it, or does not end.
+    with suppress(HTTPError, TimeoutError):
+        async with (
+            timeout(CONNECT_SECONDS),
+            aclosing(response),
+            aclosing(response.aiter_bytes()) as chunks,
+        ):
             async for chunk in chunks:
                 body += chunk
                 if len(body) > MAX_ERROR_BYTES:

@@ -55,8 +55,11 @@ def test_an_address_relative_to_the_server_is_fetched_with_the_key(
     assert images_server.fetches[0].headers["authorization"] == "Bearer sk-test-secret"
 
 
-def test_an_absolute_address_at_the_apis_own_origin_is_fetched(images_server: ImagesServer) -> None:
-    answer_with(images_server, f"{origin(images_server)}/v1/images/1/content")
+@pytest.mark.parametrize("after", ["", "\n"])
+def test_an_absolute_address_at_the_apis_own_origin_is_fetched(
+    images_server: ImagesServer, after: str
+) -> None:
+    answer_with(images_server, f"{origin(images_server)}/v1/images/1/content{after}")
     made(wish())
     host = origin(images_server).removeprefix("http://")
     assert images_server.fetches[0].headers["host"] == host
@@ -197,6 +200,26 @@ def test_what_cannot_be_had_at_first_is_fetched_again_and_not_asked_for_again(
     images_server.pages["/v1/images/1/content"] = iter([passing, passing, PAGE])
     assert kept(made(wish())) == IMAGE
     assert (len(images_server.calls), len(images_server.fetches)) == (1, 3)
+
+
+def test_a_name_that_is_not_found_at_first_is_looked_up_again(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images_server.script()
+    images_server.pages["/v1/images/1/content"] = PAGE
+    resolve, misses = socket.getaddrinfo, iter([socket.gaierror(), socket.gaierror()])
+
+    def resolve_later(host: str, *how: Any, **more: Any) -> Any:
+        for miss in misses:
+            raise miss
+        return resolve(host, *how, **more)
+
+    async def end() -> bytes:
+        async with httpx2.AsyncClient() as http:
+            return await fetch_picture("/v1/images/1/content", images_server.url, "", http)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_later)
+    assert asyncio.run(end()) == IMAGE
 
 
 def test_a_fetch_that_brings_nothing_ends_in_time(

@@ -70,8 +70,8 @@ def picture_in(answer: object, *, addresses: bool, depth: int = DEPTH) -> tuple[
     if depth and isinstance(answer, Mapping):
         for name in ("b64_json", "url") if addresses else ("b64_json",):
             text = answer.get(name)
-            if isinstance(text, str) and text:
-                return name, text
+            if isinstance(text, str) and text.strip():
+                return name, text.strip()
         answer = list(answer.values())
     if depth and isinstance(answer, list):
         for inner in answer:

@@ -5,7 +5,7 @@ from asyncio import get_running_loop, sleep, timeout
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from socket import SOCK_STREAM
+from socket import SOCK_STREAM, gaierror
 
 from httpx2 import (
     URL,
@@ -43,7 +43,7 @@ async def fetch_picture(url: str, address: str, key: str, http: AsyncClient) -> 
     try:
         async with timeout(FETCH_SECONDS):
             for pause in PAUSES:
-                with suppress(HTTPError):
+                with suppress(HTTPError, gaierror):
                     return await _fetch(URL(address), url, key, http)
                 await sleep(pause)
             return await _fetch(URL(address), url, key, http)

@@ -40,6 +40,9 @@ def openai_error(
     return {"message": message, "code": code, "type": error_type, "param": param}
 
 
+GEMINI = {"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}
+XAI = {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: b***a"}
+NGINX = "<html>The plain HTTP request was sent to HTTPS port</html>"
 TRANSPARENT = "For model X, transparent background is not supported."
 
 
@@ -70,6 +73,8 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (429, {}, "rate limit", True, False),
         (401, openai_error("invalid_api_key", "Incorrect API key: sk-***"), "key", False, False),
         (400, openai_error("400", "No connected db.", "no_db_connection"), "key", False, False),
+        (400, [GEMINI], "key", False, False),
+        (400, XAI, "key", False, False),
         (403, openai_error(None, "Your organization must be verified"), "unverified", False, False),
         (403, openai_error(None, "Project has no access"), "forbidden", False, False),
         (401, openai_error("401", "", "key_model_access_denied"), "forbidden", False, False),
@@ -83,6 +88,9 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (400, openai_error(None, TRANSPARENT), "parameter", False, False),
         (404, "<html>Not Found</html>", "address", False, False),
         (405, None, "address", False, False),
+        (400, NGINX, "address", False, False),
+        (400, "Client sent an HTTP request to an HTTPS server.", "address", False, False),
+        (400, "Invalid host header", "address", False, False),
         (413, None, "too large", False, False),
         (413, openai_error(None, "", "api_error"), "too large", False, False),
         (400, openai_error(None, "bad size"), "parameter", False, False),

@@ -79,6 +79,7 @@ RULES = (
         "The API key was not accepted. Check the key and try again.",
         # A LiteLLM proxy without a database looks up any key but its own in vain.
         codes=frozenset({"invalid_api_key", "authentication_error", "no_db_connection"}),
+        words=r"(incorrect|invalid) api key|api key not (valid|found)",
         statuses=frozenset({401}),
     ),
     Rule(
@@ -112,6 +113,7 @@ RULES = (
     Rule(
         "address",
         "The server does not make pictures at this address. Check OPENAI_BASE_URL.",
+        words=r"invalid host header|http request to an https server",
         statuses=frozenset({404, 405, *range(300, 400)}),
     ),
     Rule(
@@ -304,7 +306,7 @@ def explain_body(
     """Return the Problem that an error body speaks of, with or without an HTTP status.
 
     `body` is what the server sent, decoded: OpenAI's `{"error": {...}}` or the inside of it, or
-    the other shapes in use (`{"error": "text"}`, `{"detail": ...}`, a bare text).
+    the other shapes in use (`{"error": "text"}`, `{"detail": ...}`, a bare text), or a list of one.
     """
     headers = headers or {}
     error = _read(body, prompt)
@@ -361,7 +363,7 @@ class _Error:
 
 def _read(body: object, prompt: str) -> _Error:
     """Read the shapes of error bodies that are in use, without the prompt where they repeat it."""
-    error = body
+    error = body[0] if isinstance(body, list) and len(body) == 1 else body
     if isinstance(error, Mapping) and "error" in error:
         error = error["error"]
     if not isinstance(error, Mapping):
@@ -381,12 +383,15 @@ def _find_rule(status: int | None, error: _Error) -> Rule:
     """Return the rule that the most telling mark selects: codes, the parameter, words, status."""
     if status is None and re.fullmatch(r"[1-5]\d\d", error.code):
         status = int(error.code)
+    # What answers so stands before the API, or in its place.
+    is_page = status == 400 and error.message.lstrip().startswith("<")
     is_refusal = status in (400, 422) and error.param in {*_KEYS, *DRAFTS}
     marks: tuple[Callable[[Rule], object], ...] = (
         lambda rule: error.code in rule.codes - VAGUE,
         lambda rule: error.type in rule.codes - VAGUE,
         lambda rule: is_refusal and rule.kind == "parameter",
         lambda rule: rule.words and re.search(rule.words, error.message, re.IGNORECASE),
+        lambda rule: is_page and rule.kind == "address",
         lambda rule: status in rule.statuses,
         lambda rule: {error.code, error.type} & rule.codes,
     )

@@ -334,6 +334,20 @@ def test_a_prompt_that_is_repeated_selects_no_sentence() -> None:
     assert "the quality" in explain(status_error(400, body), prompt=long).sentence
 
 
+@pytest.mark.parametrize(
+    ("prompt", "message", "kind"),
+    [
+        ("a", "Rejected by our safety system", "refused"),
+        ("model", "The model `x` does not exist", "model"),
+        ("safety system", "Bad request: safety system", "parameter"),
+    ],
+)
+def test_a_prompt_of_a_word_takes_none_from_what_a_server_says(
+    prompt: str, message: str, kind: str
+) -> None:
+    assert explain(status_error(400, openai_error(None, message)), prompt=prompt).kind == kind
+
+
 SENT = {"size", "quality", "background", "stream", "partial_images"}
 
 

@@ -24,6 +24,9 @@ from utils.jobs.outcomes import UNKNOWN, FailedError, Problem
 
 # A server may answer with a whole page; the telling words stand at its beginning.
 MESSAGE_LENGTH = 4000
+# Characters: a shorter prompt selects no sentence where a server repeats it, and may be a part of
+# the server's own words.
+REPEATED = 12
 # Seconds: nobody waits longer than that on an open page.
 LONGEST_WAIT = 600.0
 # How a mark on a picture goes to the API.
@@ -375,7 +378,7 @@ def _read(body: object, prompt: str) -> _Error:
         place = message[0].get("loc")
         param = place[-1] if isinstance(place, list) and place else param
         message = message[0].get("msg")
-    said = str(message).replace(prompt, "") if prompt else str(message)
+    said = str(message).replace(prompt, "") if len(prompt) >= REPEATED else str(message)
     return _Error(str(error.get("code")), str(error.get("type")), said[:MESSAGE_LENGTH], str(param))
 
 

@@ -14,7 +14,17 @@ from flow import create_flow
 from screens import requests
 from tests import diagram
 from tests.states import BACKGROUNDS
-from utils.images import addresses, api, catalogue, clients, fetch, pictures, uploads, verify
+from utils.images import (
+    addresses,
+    api,
+    catalogue,
+    clients,
+    fetch,
+    models,
+    pictures,
+    uploads,
+    verify,
+)
 from utils.jobs import table as jobs
 from utils.review import boxes, choosing, memory, moves, reviews
 from utils.review.blobs import blobs
@@ -236,6 +246,10 @@ def test_the_bounds_in_the_documents_are_those_of_the_code() -> None:
         "pictures of a click from each model, a person's own": (moves.MAX_COUNT, moves.MAX_SOURCES),
         "calls in flight": (of.image_concurrency,),
         "tries of a request": (create_flow("generate").start_node.max_retries,),
+        "what a server says that a picture took, in tokens and dollars": (
+            models.MOST_TOKENS,
+            models.MOST_DOLLARS,
+        ),
         "seconds without news": (of.image_timeout,),
         "browsers and people that are remembered": (
             memory.KEEP_BROWSERS,

@@ -192,7 +192,7 @@ def test_the_price_that_a_gateway_tells_counts_before_an_estimate(
     assert made(wish()).cost == Cost(1010, 0.0421, told=True)
 
 
-@pytest.mark.parametrize("told", ["", "0.0", "nan", "inf", "-1", "much"])
+@pytest.mark.parametrize("told", ["", "0.0", "nan", "inf", "1000.1", "-1", "much"])
 def test_a_price_that_is_none_is_not_believed(images_server: ImagesServer, told: str) -> None:
     body = {"data": [{"b64_json": picture()}], "usage": USAGE}
     images_server.script(json_answer(body, x_litellm_response_cost=told))

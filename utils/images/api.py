@@ -1,7 +1,6 @@
 """The one place that talks to the Images API, through the OpenAI SDK, whatever the engine."""
 
 import logging
-import math
 import time
 from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
@@ -499,4 +498,4 @@ def _price(header: str) -> float | None:
         price = float(header)
     except ValueError:
         return None
-    return price if 0 < price < math.inf else None
+    return price if 0 < price <= models.MOST_DOLLARS else None

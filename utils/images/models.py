@@ -20,7 +20,9 @@ LIVE_MODELS = ("gpt-image-2.6-flare", "gpt-image-2.6-sunburst", "gpt-image-2.5-f
 WARN_DAYS = 60
 # The least that a limit of dollars counts.
 LEAST_DOLLARS = 1 / SCALE["dollars"]
-MOST_TOKENS = 10**9
+# No picture costs more: who says so would use up a limit for everybody.
+MOST_TOKENS = 10**7
+MOST_DOLLARS = 1000.0
 TEXT_IN, IMAGE_IN, IMAGE_OUT = 5.0, 8.0, 30.0
 # Output tokens of 1024x1024 pixels, from OpenAI's guide to image generation.
 OUTPUT_TOKENS = {"low": 272, "medium": 1056, "high": 4160}

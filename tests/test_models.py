@@ -155,6 +155,13 @@ def test_only_what_can_be_chosen_is_advised() -> None:
     assert "Whoever runs this page can set another" in retirement(old, TODAY, [old.name])
 
 
+@pytest.mark.parametrize("name", ["gpt-image-2.6-flare", "openai/gpt-image-2.6-flare"])
+def test_a_model_that_ends_is_not_advised_itself(name: str) -> None:
+    newest = ListedModel(name, TODAY)
+    assert "Choose another one under" in retirement(newest, TODAY, [name, "flux"])
+    assert "Whoever runs this page can set another one." in retirement(newest, TODAY, [name])
+
+
 def test_a_model_far_from_its_end_gets_none() -> None:
     assert retirement(ListedModel("gpt-image-2", date(2027, 1, 22)), TODAY, []) == ""
     assert retirement(ListedModel("gpt-image-2"), TODAY, []) == ""

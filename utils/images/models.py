@@ -156,8 +156,11 @@ def retirement(model: ListedModel, today: date, offered: Collection[str]) -> str
         return ""
     when = "was" if shutdown <= today else "will be"
     successor = known(model.name).successor
+    if successor in model.name:
+        successor = ""
     if set(offered) <= {model.name}:
-        advice = f"Whoever runs this page can set another one, such as {successor}."
+        such_as = f", such as {successor}" if successor else ""
+        advice = f"Whoever runs this page can set another one{such_as}."
     else:
         advice = f"Choose {successor if successor in offered else 'another one'} under Model."
     return f"The chosen model {when} shut down on {shutdown}. {advice}"

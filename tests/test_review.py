@@ -261,22 +261,23 @@ def test_a_change_sends_the_selected_pictures_own_bytes_as_the_image_of_an_edit(
 def test_own_pictures_are_checked_and_used_and_survive_a_reload(
     page: Page, api_app: RunningApp, images_server: ImagesServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "mine.png").write_bytes(data("mine"))
+    mine = base64.b64decode(picture("mine", image_format="JPEG"))
+    (tmp_path / "mine.jfif").write_bytes(mine)
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
     images_server.script(then=plain(picture("end")))
     open_app(page, api_app)
     expect_settled(page)
     page.get_by_text("Use my pictures").click()
     chooser = page.locator("input[type=file]")
-    chooser.set_input_files([tmp_path / "mine.png", tmp_path / "broken.png"])
+    chooser.set_input_files([tmp_path / "mine.jfif", tmp_path / "broken.png"])
     expect(page.get_by_text("Picture 2 is no PNG, JPEG or WebP")).to_be_visible()
-    expect(page.get_by_alt_text("mine.png")).to_have_count(1)
+    expect(page.get_by_alt_text("mine.jfif")).to_have_count(1)
     page.reload()
     generate(page, "in the style of these")
     expect_screen(page, "2. Review Generated Image")
     (call,) = images_server.calls
     assert call.path == "/v1/images/edits"
-    assert data("mine") in call.body
+    assert mine in call.body
 
 
 def test_everything_is_decided_from_the_keyboard(

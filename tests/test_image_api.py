@@ -224,6 +224,26 @@ def test_a_picture_is_found_among_all_that_is_none(images_server: ImagesServer) 
     assert (kept(answer), answer.tokens, partials) == (data(picture("end")), 0, [])
 
 
+DOCUMENTS, SEEN = {"url": "http://10.0.0.1/"}, {"b64_json": picture("seen")}
+MADE = {"b64_json": picture("made")}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {**DOCUMENTS, "data": [MADE]},
+        {"request": SEEN, "data": [MADE]},
+        {"data": [DOCUMENTS, MADE]},
+        {"data": None, "about": DOCUMENTS, "output": MADE},
+    ],
+)
+def test_a_picture_is_looked_for_where_the_api_has_it_first(
+    images_server: ImagesServer, answer: dict[str, object]
+) -> None:
+    images_server.script(json_answer(answer))
+    assert kept(made(wish())) == data(MADE["b64_json"])
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [

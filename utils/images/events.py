@@ -62,23 +62,30 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, A
         raise broken
 
 
-def picture_in(answer: object, *, addresses: bool, depth: int = DEPTH) -> tuple[str, str]:
-    """Return the name and the text of the first field of an answer that holds a picture.
+def picture_in(answer: object, *, addresses: bool) -> tuple[str, str]:
+    """Return the name and the text of the field of an answer that holds its picture.
 
-    The field is `b64_json`, or with `addresses` also `url`; both are '' where there is none.
+    The field is `b64_json`, or with `addresses` also `url`; both are '' where there is none. What
+    is in `data`, as the API has it, comes before what else a server says.
     """
-    if depth and isinstance(answer, Mapping):
+    data = answer.get("data") if isinstance(answer, Mapping) else None
+    for place in (data, answer):
         for name in ("b64_json", "url") if addresses else ("b64_json",):
-            text = answer.get(name)
-            if isinstance(text, str) and text.strip():
-                return name, text.strip()
+            if text := _first(place, name, DEPTH):
+                return name, text
+    return "", ""
+
+
+def _first(answer: object, name: str, depth: int) -> str:
+    """Return the first text of this name in an answer, '' where there is none."""
+    if depth and isinstance(answer, Mapping):
+        text = answer.get(name)
+        if isinstance(text, str) and text.strip():
+            return text.strip()
         answer = list(answer.values())
     if depth and isinstance(answer, list):
-        for inner in answer:
-            found = picture_in(inner, addresses=addresses, depth=depth - 1)
-            if found[1]:
-                return found
-    return "", ""
+        return next(filter(None, (_first(inner, name, depth - 1) for inner in answer)), "")
+    return ""
 
 
 def load(text: bytes) -> object:

@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     @classmethod
     def _check_address(cls, address: str | SecretStr | None) -> str | SecretStr | None:
         text = address.get_secret_value() if isinstance(address, SecretStr) else address
+        if text and not text.isprintable():
+            raise ValueError("Value should have no invisible characters, as copied text may")
         if text and not _is_address(text):
             raise ValueError("Value should begin with http:// or https:// and name a host")
         return address

@@ -207,6 +207,13 @@ def test_a_plain_answer_to_a_streaming_call_is_read_and_not_asked_for_again(
     assert len(images_server.calls) == 1
 
 
+def test_an_answer_is_read_as_what_it_is_and_not_as_what_it_is_called(
+    images_server: ImagesServer,
+) -> None:
+    images_server.script([Head(content_type="image/png"), plain(picture("end"))[1]])
+    assert kept(made(wish())) == data(picture("end"))
+
+
 def test_a_picture_is_found_among_all_that_is_none(images_server: ImagesServer) -> None:
     noise = [
         b": keep-alive\n\n",

@@ -393,7 +393,8 @@ async def _ask(
         chunks = bounded(body)
         first = await anext(chunks, b"")
         kind = response.headers.get("content-type", "").lower()
-        if kind.startswith("image/") or pictures.begins_one(first):
+        is_json = first.lstrip().startswith((b"{", b"["))
+        if pictures.begins_one(first) or (kind.startswith("image/") and not is_json):
             data = first + b"".join([chunk async for chunk in chunks])
             return _Answer(await to_thread(pictures.check_picture, data), None, told)
         async for event in read_events(_after(first, chunks)):

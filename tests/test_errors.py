@@ -60,6 +60,13 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (429, openai_error("insufficient_quota"), "quota", False, False),
         (429, openai_error(None, "", "insufficient_quota"), "quota", False, False),
         (429, openai_error(None, "You exceeded your current quota"), "quota", False, False),
+        (
+            429,
+            openai_error("429", "You exceeded your current quota. Please retry in 34s."),
+            "rate limit",
+            True,
+            False,
+        ),
         (429, openai_error("rate_limit_exceeded"), "rate limit", True, False),
         (
             429,

@@ -389,10 +389,13 @@ def _find_rule(status: int | None, error: _Error) -> Rule:
     # What answers so stands before the API, or in its place.
     is_page = status == 400 and error.message.lstrip().startswith("<")
     is_refusal = status in (400, 422) and error.param in {*_KEYS, *DRAFTS}
+    # Gemini speaks of the quota of a minute as others do of credit.
+    is_pause = status == 429 and _seconds({}, error.message) is not None
     marks: tuple[Callable[[Rule], object], ...] = (
         lambda rule: error.code in rule.codes - VAGUE,
         lambda rule: error.type in rule.codes - VAGUE,
         lambda rule: is_refusal and rule.kind == "parameter",
+        lambda rule: is_pause and rule.kind == "rate limit",
         lambda rule: rule.words and re.search(rule.words, error.message, re.IGNORECASE),
         lambda rule: is_page and rule.kind == "address",
         lambda rule: status in rule.statuses,

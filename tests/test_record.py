@@ -245,6 +245,14 @@ def test_the_checker_finds_what_was_changed(
     assert sentence in wrong
 
 
+def test_an_archive_that_was_unpacked_and_packed_anew_is_as_the_record_says(
+    shared: Store, tmp_path: Path
+) -> None:
+    packed = {"pictures/": b"", "__MACOSX/": b"", "__MACOSX/._record.json": b"when and by whom"}
+    packed |= files(archive(shared, whole=True))
+    assert verify(pack(tmp_path / "result.zip", packed)) == []
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 and nothing else", b"text"])
 def test_the_checker_says_of_anything_else_that_it_is_no_archive(
     tmp_path: Path, data: bytes

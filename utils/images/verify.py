@@ -39,7 +39,12 @@ def verify(path: Path) -> list[str]:
 
 
 def _verify(archive: zipfile.ZipFile) -> list[str]:
-    names = archive.namelist()
+    # Who packs an archive anew adds its folders, and a Mac notes of its own.
+    names = [
+        name
+        for name in archive.namelist()
+        if not name.endswith("/") and not name.startswith("__MACOSX/")
+    ]
     if names.count(RECORD) != 1:
         return [f"It has no {RECORD}, or several."]
     try:

@@ -314,7 +314,7 @@ def render_references(shared: Store) -> None:
     brought = st.file_uploader(
         "The next picture is made from these: a thing to show, a style to follow, a photo to "
         "change. PNG, JPEG or WebP, up to 16.",
-        type=["png", "jpg", "jpeg", "jfif", "jpe", "webp"],
+        type=["png", "jpg", "jpeg", "jfif", "webp"],
         accept_multiple_files=True,
         key=key,
         disabled=bool(shared["pending"]),

@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import cast
 
 import streamlit as st
@@ -40,10 +39,6 @@ from utils.settings import check_settings, get_settings
 from utils.signing import sign_with
 from utils.telemetry import OpenPages, set_up_logging
 
-# In pixels: the rest is the picture's.
-SIDE_BAR = 248
-TITLE = "Image review"
-STYLE = Path(__file__).parent / "assets" / "style.css"
 TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the page and go on."
 
 
@@ -51,7 +46,7 @@ def main() -> None:
     """Run one turn of a session."""
     person = door.who() if door.is_guarded() else None
     if door.is_guarded() and person is None:
-        set_page(TITLE)
+        parts.set_page()
         door.render()
         return
     shared = cast("Store", st.session_state)
@@ -77,7 +72,7 @@ def main() -> None:
     create_flow(shared["stage"]).run(shared)
     boxes.fit_boxes(shared)
     engine.fit(by_key(shared))
-    set_page(page_title(shared))
+    parts.set_page(page_title(shared))
     if shared["agent"]:
         view = screens.agent.render(shared)
     else:
@@ -100,18 +95,12 @@ def main() -> None:
 
 def begin(shared: Store, owner: str, own: str, name: str, key: str) -> None:
     """Give a new session its keys, and the one that the same person typed before elsewhere."""
-    remembered = browser_memory.recall(owner)
+    remembered = parts.recall(owner)
     agent = door.is_agent()
     moves.begin(shared, remembered, is_known, engine.DEFAULTS, owner, name, payer=own, agent=agent)
     shared["api_key"] = key
     if not remembered:
         shared["error_message"] = greeting(owner)
-
-
-def set_page(title: str) -> None:
-    """Give the page its title and its looks."""
-    st.set_page_config(title, page_icon="🖼️", layout="wide", initial_sidebar_state=SIDE_BAR)
-    st.html(STYLE)
 
 
 def is_secret_set() -> bool:
@@ -124,8 +113,8 @@ def is_secret_set() -> bool:
 def page_title(shared: Store) -> str:
     """Return the browser tab's title, for a person who looks elsewhere meanwhile."""
     if shared["pending"]:
-        return f"Working… · {TITLE}"
-    return f"Ready · {TITLE}" if shared["stage"] == "user_feedback" else TITLE
+        return f"Working… · {parts.TITLE}"
+    return f"Ready · {parts.TITLE}" if shared["stage"] == "user_feedback" else parts.TITLE
 
 
 def show_trouble(exc: Exception) -> bool:

@@ -14,6 +14,7 @@ from streamlit.runtime import exists, get_instance
 from streamlit.runtime.agent.interaction import AgentSessionClient
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from screens import parts
 from utils.review.people import Person, find_person
 
 UNKNOWN = (
@@ -93,7 +94,7 @@ def address() -> str:
 
 def render() -> None:
     """Let a person log in, or say why they cannot come in."""
-    st.title("Image review", anchor=False)
+    st.title(parts.TITLE, anchor=False)
     if "is_logged_in" not in st.user:
         st.warning(UNKNOWN)
         return

@@ -4,9 +4,10 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import streamlit as st
@@ -16,12 +17,18 @@ from streamlit.errors import StreamlitAPIException
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import asking, choosing, moves
+from utils.review.memory import browser_memory
 from utils.review.panel import in_short
 from utils.review.records import Attempt
 from utils.review.store import STAGES, Store, by_key
 from utils.scripts import script_tag
 from utils.settings import get_settings
 
+TITLE = "Image review"
+STYLE = Path(__file__).parent.parent / "assets" / "style.css"
+# In pixels: the rest is the picture's.
+SIDE_BAR = 248
+UNREAD = "What you have cannot be read just now. It is safe: this page shows it as soon as it can."
 logger = logging.getLogger(__name__)
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
@@ -108,6 +115,36 @@ def clock_in_words(running: Sequence[Job]) -> str:
     expected = [job.expected or 0 for job in running if job.progress is not None]
     usual = round(max(expected, default=0))
     return f"{clock}, usually about {usual} s" if usual else clock
+
+
+def set_page(title: str = TITLE) -> None:
+    """Give the page its title and its looks."""
+    st.set_page_config(title, page_icon="🖼️", layout="wide", initial_sidebar_state=SIDE_BAR)
+    st.html(STYLE)
+
+
+def recall(owner: str) -> Mapping[str, object]:
+    """Return what is remembered of an owner; where that cannot be read now, let the page wait.
+
+    What began without it would be remembered in its place.
+    """
+    try:
+        return browser_memory.recall(owner)
+    except ConnectionError:
+        set_page()
+        st.warning(UNREAD)
+        show_bar(st.empty(), None)
+        rerun_when(partial(can_recall, owner))
+        st.stop()
+
+
+def can_recall(owner: str) -> bool:
+    """Return whether what is remembered of an owner can be read now."""
+    try:
+        browser_memory.recall(owner)
+    except ConnectionError:
+        return False
+    return True
 
 
 def render_steps(shared: Store) -> None:

@@ -14,12 +14,13 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block, ButtonGroup
 
 import flow
-from screens.parts import UNSHOWN
+from screens.parts import UNREAD, UNSHOWN
 from screens.requests import age_in_words
 from tests.calls import set_server
 from tests.images_server import Answer, ImagesServer, error, json_answer, picture, plain
 from tests.signing import SIGNER, sign
 from tests.stores import LEISURE
+from tests.valkey import Valkey
 from utils.demo.engine import DemoTransport
 from utils.images import page
 from utils.images.api import Picture, list_models
@@ -45,6 +46,7 @@ from utils.review.records import (
 from utils.review.reviews import reviews as room
 from utils.review.store import Store
 from utils.settings import get_settings
+from utils.shared import connection
 
 MARKDOWN = "**bold** ![x](http://127.0.0.1:9/x.png) $x^2$ :material/home: <b>tag</b> :red[red]"
 QUOTES = "'\"><b>tag</b> &quot;&gt;<i onclick='x'> --></style>"
@@ -455,6 +457,23 @@ def test_beside_a_result_that_cannot_be_shown_all_else_goes_on(
     click(app, "Start Over")
     assert store(app)["stage"] == "initial_input"
     assert "a result cannot be shown: UnicodeDecodeError" in caplog.messages
+
+
+def test_a_page_that_is_opened_while_the_store_is_away_waits_and_begins_nothing_anew(
+    shared_store: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utils.review.browser.browser_token", lambda *_: "one browser")
+    before, after = (AppTest.from_file("../app.py", default_timeout=20) for _ in range(2))
+    before.run().text_area[0].set_value("my own words").run()
+    shared_store.kill()
+    for _ in range(2):
+        after.run()
+        assert [one.value for one in after.warning] == [UNREAD]
+        assert not after.text_area
+    shared_store.start()
+    connection.note_back()
+    after.run()
+    assert after.text_area[0].value == "my own words"
 
 
 def test_back_to_review_shows_the_picture_again(app: AppTest) -> None:

@@ -51,7 +51,10 @@ class BrowserMemory:
         shared["remembered"] = mine
 
     def recall(self, owner: str) -> Snapshot:
-        """Return what is remembered of `owner`; {} if nothing is."""
+        """Return what is remembered of `owner`; {} if nothing is.
+
+        Raises ConnectionError where that is in a store that is away.
+        """
         with self._lock:
             return self._snapshots.get(owner, {})
 

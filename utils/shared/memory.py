@@ -44,11 +44,8 @@ class SharedMemory:
         shared["remembered"] = mine
 
     def recall(self, owner: str) -> Snapshot:
-        """Return what is remembered of `owner`; {} if nothing is, or the store is away."""
-        try:
-            return _read(ask(lambda store: store.get(key("browser", owner))))
-        except StoreAwayError:
-            return {}
+        """Return what is remembered of `owner`; {} if nothing is. Raises StoreAwayError."""
+        return _read(ask(lambda store: store.get(key("browser", owner))))
 
 
 def room() -> SharedBlobs:

@@ -18,13 +18,18 @@ const BOXES = "input, textarea, [contenteditable]";
 const WRITTEN_IN = `:is(${BOXES}):not([role=combobox])`;
 
 // A page that has lost its server disables its boxes, and browsers take the focus off them without
-// a word. Until the box is left in another way, what is typed on is its text, and decides nothing.
+// a word; what others decide may take a box away. Until the box is left in another way, what is typed
+// on is its text, and decides nothing.
 let writing = null;
+// Milliseconds without a key after which nobody types on in a box that is gone.
+const TYPING = 3000;
+let typedAt = 0;
 addEventListener("focusin", ({ target }) => {
   writing = target.matches(WRITTEN_IN) ? target : null;
 }, true);
-addEventListener("focusout", ({ target }) => {
-  if (!target.disabled) {
+addEventListener("focusout", ({ relatedTarget, timeStamp }) => {
+  typedAt = timeStamp;
+  if (relatedTarget) {
     writing = null;
   }
 }, true);
@@ -32,10 +37,12 @@ addEventListener("pointerdown", () => { writing = null; }, true);
 
 // Before anything else hears of it.
 addEventListener("keydown", (event) => {
-  const { key, repeat, target, ctrlKey, metaKey, altKey } = event;
+  const { key, repeat, target, ctrlKey, metaKey, altKey, timeStamp } = event;
+  const typesOn = writing?.isConnected || timeStamp - typedAt < TYPING;
+  typedAt = timeStamp;
   if (/^(Escape|Tab)$/.test(key) || (key === "Enter" && (ctrlKey || metaKey))) {
     writing = null;
-  } else if (writing?.isConnected && target === document.body && !ctrlKey && !metaKey && !altKey) {
+  } else if (writing && typesOn && target === document.body && !ctrlKey && !metaKey && !altKey) {
     event.stopImmediatePropagation();
     writing.focus();
     return;
@@ -202,6 +209,7 @@ async function giveBack(kept) {
     Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
     box.dispatchEvent(new Event("input", { bubbles: true }));
     box.blur();
+    writing = null;
   }
 }
 

@@ -118,14 +118,26 @@ def test_declined_it_changes_the_prompt_and_asks_again_in_the_same_review(
 
 
 def test_of_two_people_the_first_decides_and_the_other_is_told(
-    agent: Agent, context: BrowserContext
+    agent: Agent, context: BrowserContext, images_server: ImagesServer
 ) -> None:
     agent.generate("a fox")
     link = agent.ask("A poster")
     first, second = visit(context, link), visit(context, link)
+    button(second, "Decline").click()
+    words = second.get_by_role("textbox", name="A word to whoever asked")
+    words.press_sequentially("a ")
     decline(first, "No")
     expect(second.get_by_text("A person has declined it. They say: No")).to_be_visible(timeout=LONG)
     expect(button(second, "Approve")).to_be_disabled()
+    # Who types on, though the box is gone, asks for nothing.
+    expect(words).to_be_hidden()
+    second.keyboard.type("grey fog")
+    expect_settled(second)
+    assert len(images_server.calls) == 1
+    # Later the keys are the page's again.
+    second.wait_for_timeout(3000)
+    second.keyboard.press("g")
+    expect(button(second, "Cancel")).to_be_visible()
     agent.press("Wait for the decision")
     assert "A person has declined it. They say: No" in agent.texts("text")
 

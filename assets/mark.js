@@ -25,6 +25,8 @@ export default function mount({ data, parentElement, setStateValue }) {
 function begin(data, controls, send) {
   const { width, height, brush } = data;
   const strokes = JSON.parse(data.strokes || "[]");
+  // What was marked before each step that can be taken back.
+  const past = [];
   const svg = document.createElementNS(SVG, "svg");
   // The one finger, pen or mouse that draws.
   let drawing;
@@ -73,6 +75,11 @@ function begin(data, controls, send) {
   // What is drawn is no swipe to another attempt.
   svg.addEventListener("touchstart", (event) => event.stopPropagation());
   svg.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "z") {
+      // The browser would take back what was typed last, wherever that was.
+      event.preventDefault();
+      undo();
+    }
     if (event.ctrlKey || event.metaKey || event.altKey) {
       return;
     }
@@ -80,14 +87,16 @@ function begin(data, controls, send) {
       event.stopPropagation();
       toggle(Number(event.key));
     } else if (event.key === "Backspace") {
-      change(strokes.slice(0, -1));
+      undo();
     }
   });
   controls.onclick = ({ target }) => {
     if (target.dataset.field) {
       toggle(Number(target.dataset.field));
+    } else if (target.dataset.do === "undo") {
+      undo();
     } else if (target.dataset.do) {
-      change(target.dataset.do === "undo" ? strokes.slice(0, -1) : []);
+      change([]);
     }
   };
 
@@ -128,17 +137,28 @@ function begin(data, controls, send) {
   // What the server would not take is not drawn either: what is marked must be what is seen.
   function change(now) {
     if (now.length <= data.most && JSON.stringify(now).length <= data.longest) {
-      strokes.splice(0, strokes.length, ...now);
-      send(strokes);
+      past.push([...strokes]);
+      replace(now);
     }
     draw();
+  }
+
+  // After a reload the last stroke is the last step.
+  function undo() {
+    replace(past.pop() ?? strokes.slice(0, -1));
+    draw();
+  }
+
+  function replace(now) {
+    strokes.splice(0, strokes.length, ...now);
+    send(strokes);
   }
 
   function draw() {
     const all = drawing ? [...strokes, drawing.points.flat()] : strokes;
     svg.replaceChildren(...all.map(line));
     for (const button of controls.querySelectorAll("[data-do]")) {
-      button.disabled = !strokes.length;
+      button.disabled = !strokes.length && !(past.length && button.dataset.do === "undo");
     }
     for (const button of controls.querySelectorAll("[data-field]")) {
       const its = `${outline(Number(button.dataset.field))}`;

@@ -279,7 +279,13 @@ def test_strokes_outlive_a_reload_a_failed_try_and_another_tab(
     button(page, "Clear").click()
     expect(lines).to_have_count(0)
     expect(page.get_by_text("Nothing is marked.")).to_be_visible()
-    expect(button(page, "Undo")).to_be_disabled()
+    expect(button(page, "Clear")).to_be_disabled()
+    # Each step is taken back, the last first, by the keys of everywhere too.
+    button(page, "Undo").click()
+    expect(lines).to_have_count(1)
+    surface(page).press("ControlOrMeta+z")
+    expect(lines).to_have_count(0)
+    expect(page.get_by_role("textbox", name="What should be different")).to_have_value("a bird")
 
 
 def test_cancel_in_between_loses_and_doubles_nothing(

@@ -828,3 +828,16 @@ def test_what_calls_have_cost_is_counted_once_each(shared: Store) -> None:
 def test_an_attempt_of_no_id_is_not_found(shared: Store) -> None:
     with pytest.raises(LookupError):
         choosing.find_attempt(shared, "none")
+
+
+def test_start_over_keeps_what_is_kept_among_the_recent(shared: Store) -> None:
+    kept = make(shared, "the one")
+    choosing.keep(shared, kept.id)
+    moves.start_over(shared)
+    for _ in range(2):
+        for number in range(choosing.MAX_ATTEMPTS):
+            make(shared, f"number {number}")
+        moves.start_over(shared)
+    assert kept.id in [attempt.id for attempt in shared["recent"]]
+    assert shared["kept"] == (kept.id,)
+    assert len(shared["recent"]) == choosing.MAX_ATTEMPTS

@@ -335,7 +335,8 @@ def start_over(shared: Store) -> None:
     here = {attempt.id for attempt in shared["attempts"]}
     # What is put away now goes last of all, also where it was put away before.
     before = tuple(attempt for attempt in shared["recent"] if attempt.id not in here)
-    shared["recent"] = (*before, *shared["attempts"])[-choosing.MAX_ATTEMPTS :]
+    put_away = choosing.bounded(shared, (*before, *shared["attempts"]))
+    shared["recent"] = put_away[-choosing.MAX_ATTEMPTS :]
     choosing.forget_gone(shared)
     if shared["attempts"]:
         shared["put_away"] = tuple(attempt.id for attempt in shared["attempts"])

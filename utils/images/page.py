@@ -77,7 +77,7 @@ VIEWER = f"""
 <main tabindex="-1"></main>
 <footer>
 <span>Numbers and arrows choose, F flips, T tints what differs.</span>
-A approves, Z zooms, Shift and arrows move, Esc closes.
+<b class="approves">A approves.</b> Z zooms, Shift and arrows move, Esc closes.
 </footer>
 </dialog>
 </template>

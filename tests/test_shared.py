@@ -435,6 +435,33 @@ def test_a_call_in_flight_brings_its_result_when_the_store_is_back(
     assert calls.made == ["a"]
 
 
+def test_nobody_is_dead_who_could_give_no_sign_while_the_store_was_away(
+    servers: Callable[..., SharedJobs],
+    calls: Calls,
+    shared_store: Valkey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    works, other = servers(), servers()
+    job = join(works)
+    wait_until(lambda: calls.made)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 60)
+    # It finds the store last.
+    wake = freeze(works)
+    shared_store.kill()
+    try:
+        wait_until(lambda: connection._away["since"])
+    finally:
+        shared_store.start()
+    shared_store.client().hincrbyfloat("review:job:a", "alive", -60)
+    # As docket has it begun that was handed out for longer than a lease.
+    again = other._until_back(lambda: other._begin(LANE.name, "a", 1, "other"))
+    assert other.submit(again).result(10) == b"alive"
+    wake()
+    calls.gate.set()
+    assert outcome(job) == RESULT
+    assert calls.made == ["a"]
+
+
 def test_a_store_that_does_not_answer_holds_nobody_up(
     servers: Callable[..., SharedJobs],
     calls: Calls,

@@ -30,7 +30,7 @@ HEALTH_SECONDS = 10
 PAUSE = 1.0
 
 Answer = TypeVar("Answer")
-_away = {"since": 0.0, "until": 0.0}
+_away = {"since": 0.0, "until": 0.0, "back": 0.0}
 
 
 class StoreAwayError(ConnectionError):
@@ -78,7 +78,13 @@ def note_back() -> None:
     if _away["since"]:
         seconds = time.monotonic() - _away["since"]
         logger.warning("the store is back after %.0f seconds", seconds)
+        _away["back"] = time.monotonic()
     _away["since"] = _away["until"] = 0.0
+
+
+def is_settled() -> bool:
+    """Return whether the store has been there for so long that all who use it have found it."""
+    return not _away["since"] and time.monotonic() - _away["back"] > ANSWER_SECONDS
 
 
 @cache

@@ -61,6 +61,7 @@ from utils.shared.connection import (
     async_client,
     client,
     docket_address,
+    is_settled,
     key,
     note_away,
     note_back,
@@ -334,7 +335,6 @@ class SharedJobs:
         """
         bell = asyncio.Event()
         self._bells.setdefault(job.id, set()).add(bell)
-        away_at = -ANSWER_SECONDS
         try:
             while job.news.phase is not Phase.ENDED:
                 bell.clear()
@@ -342,15 +342,10 @@ class SharedJobs:
                     await self._look(job, hands_on=looks % HAND_ON_EACH == 0)
                     note_back()
                     looks += 1
-                    # Whoever works has had the time to give a sign since.
-                    if (
-                        job.news.phase is Phase.WORKING
-                        and time.monotonic() - away_at > ANSWER_SECONDS
-                    ):
+                    if job.news.phase is Phase.WORKING:
                         await self._begin(_name(job), job.id, job.news.tries, "nobody")
                 except RedisError as exc:
                     note_away(exc)
-                    away_at = time.monotonic()
                 await _heard(bell, LOOK)
         finally:
             self._silence(job.id, bell)
@@ -388,8 +383,9 @@ class SharedJobs:
 
         Where it has one, and nobody has given a sign for a lease, the job is interrupted by this.
         """
-        told = [job_id, time.time(), number, who, get_settings().lease_seconds]
-        told.append(codec.write(INTERRUPTED))
+        # While the store is away nobody can give a sign, and just after it nobody has.
+        lease = get_settings().lease_seconds if is_settled() else scripts.KEEP_SECONDS
+        told = [job_id, time.time(), number, who, lease, codec.write(INTERRUPTED)]
         state: bytes = await self._script(scripts.BEGIN, _keys(job_id, lane), told)
         if state == b"interrupted":
             logger.warning("request=%s was interrupted, and may have been billed", job_id)

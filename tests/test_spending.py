@@ -39,7 +39,7 @@ def test_nothing_is_limited_unless_it_is_set() -> None:
     for _ in range(100):
         spending.begin("anna", 9.0)
     assert spending.left("anna") == []
-    assert spending.refusal("anna", 1000, 1e6) == ""
+    assert spending.refusal("anna", [1e3] * 1000) == ""
     assert left_in_words([]) == ""
 
 
@@ -48,7 +48,7 @@ def test_each_person_has_so_many_pictures_an_hour(monkeypatch: pytest.MonkeyPatc
     spending = Spending()
     spending.begin("anna", 0)
     assert left_in_words(spending.left("anna")) == "Left: 1 picture this hour."
-    assert spending.refusal("anna", 2, 0) == (
+    assert spending.refusal("anna", [0, 0]) == (
         "You have 1 picture left of 2 pictures this hour. In 60 minutes there is more."
     )
     spending.begin("anna", 0)
@@ -80,10 +80,25 @@ def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
     assert left_in_words(spending.left("anna")) == "Left: $0.75 today."
     spending.correct("anna", 0.05 - 0.25, time.time())
     assert left_in_words(spending.left("anna")) == "Left: $0.95 today."
-    assert spending.refusal("anna", 4, 0.96) == (
+    assert spending.refusal("anna", [0.48] * 2) == (
         "You have $0.95 left of $1.00 today. In 24 hours there is more."
     )
-    assert spending.refusal("anna", 4, 0.95) == ""
+    assert spending.refusal("anna", [0.475] * 2) == ""
+
+
+@pytest.mark.parametrize(
+    ("most", "each", "many", "taken"), [(0.75, 0.1872, 4, 3), (0.075, 0.025, 3, 3)]
+)
+def test_what_is_allowed_at_the_click_is_what_is_taken_then(
+    monkeypatch: pytest.MonkeyPatch, most: float, each: float, many: int, taken: int
+) -> None:
+    limit(monkeypatch, dollars_hour=most)
+    spending = Spending()
+    assert bool(spending.refusal("anna", [each] * many)) == (taken < many)
+    for _ in range(taken):
+        spending.begin("anna", each)
+    with pytest.raises(SpentError):
+        spending.begin("anna", each)
 
 
 def test_of_two_limits_the_one_that_holds_longest_is_named(
@@ -92,7 +107,7 @@ def test_of_two_limits_the_one_that_holds_longest_is_named(
     limit(monkeypatch, pictures_hour=1, pictures_day=1)
     spending = Spending()
     spending.begin("anna", 0)
-    assert "today" in spending.refusal("anna", 1, 0)
+    assert "today" in spending.refusal("anna", [0])
 
 
 def test_what_is_spent_is_there_again_after_its_time(
@@ -102,7 +117,7 @@ def test_what_is_spent_is_there_again_after_its_time(
     spending = Spending()
     spending.begin("anna", 0)
     pass_hour()
-    assert spending.refusal("anna", 1, 0) == ""
+    assert spending.refusal("anna", [0]) == ""
     spending.begin("anna", 0)
 
 
@@ -135,18 +150,16 @@ def test_what_is_given_back_too_late_is_not_taken_from_what_others_have_spent_si
 
 
 @pytest.mark.parametrize(
-    ("limits", "pictures", "dollars", "sentence"),
+    ("limits", "dollars", "sentence"),
     [
         (
             {"pictures_hour": 2},
-            4,
-            0.0,
+            [0.0] * 4,
             "You may ask for 2 pictures an hour. Ask for fewer.",
         ),
         (
             {"all_dollars_day": 0.05},
-            1,
-            0.12,
+            [0.12],
             "All together may ask for $0.05 a day. Ask for fewer or cheaper ones.",
         ),
     ],
@@ -154,12 +167,11 @@ def test_what_is_given_back_too_late_is_not_taken_from_what_others_have_spent_si
 def test_what_no_limit_will_ever_allow_is_not_put_off(
     monkeypatch: pytest.MonkeyPatch,
     limits: dict[str, float],
-    pictures: int,
-    dollars: float,
+    dollars: list[float],
     sentence: str,
 ) -> None:
     limit(monkeypatch, **limits)
-    assert Spending().refusal("anna", pictures, dollars) == sentence
+    assert Spending().refusal("anna", dollars) == sentence
 
 
 def test_a_store_that_is_full_of_pictures_forgets_nothing_of_what_is_spent(

@@ -72,7 +72,7 @@ class Spending:
             # First counted and then looked at: servers that share the count know of each other.
             if self._count(owner, 1, dollars):
                 self._count(owner, -1, -dollars)
-                raise SpentError(self.refusal(owner, 1, dollars) or TAKEN)
+                raise SpentError(self.refusal(owner, [dollars]) or TAKEN)
 
     def correct(self, owner: str, dollars: float, began: float) -> None:
         """Count so many dollars more than were expected, or less where they are negative.
@@ -82,9 +82,11 @@ class Spending:
         with self._lock, suppress(SpentError), _counter_there():
             self._count(owner, 0, dollars, began)
 
-    def refusal(self, owner: str, pictures: int, dollars: float) -> str:
-        """Return why so much may not be asked for now, as a sentence; '' where it may."""
-        wanted = {"pictures": pictures, "dollars": dollars}
+    def refusal(self, owner: str, dollars: Sequence[float]) -> str:
+        """Return why results that may cost so much each may not be asked for now, as a sentence; ''
+        where they may."""
+        thousandths = sum(_counted("dollars", one) for one in dollars)
+        wanted = {"pictures": len(dollars), "dollars": thousandths / SCALE["dollars"]}
         short = [one for one in self.left(owner) if one.many < wanted[one.limit.unit]]
         never = [one.limit for one in short if one.limit.most < wanted[one.limit.unit]]
         if never:
@@ -106,9 +108,7 @@ class Spending:
         beyond = False
         counts = {"pictures": pictures, "dollars": dollars}
         for limit in limits(get_settings()):
-            # Away from zero, so that what is given back is what was counted.
-            exact = counts[limit.unit] * SCALE[limit.unit]
-            amount = int(math.copysign(math.ceil(abs(exact)), exact))
+            amount = _counted(limit.unit, counts[limit.unit])
             if amount < 0 and _window_began(limit, owner) > began + ROUNDING:
                 continue
             if amount:
@@ -141,6 +141,14 @@ def left_in_words(left: Sequence[Left]) -> str:
             tightest = min(of_unit, key=lambda one: one.many)
             parts.append(f"{_amount(unit, tightest.many)} {_span(tightest.limit)}")
     return f"Left: {', '.join(parts)}." if parts else ""
+
+
+def _counted(unit: str, many: float) -> int:
+    """Return what a limit counts for so many of a unit."""
+    # What a float adds to whole ones is none of them.
+    exact = round(abs(many) * SCALE[unit], 6)
+    # Away from zero, so that what is given back is what was counted.
+    return int(math.copysign(math.ceil(exact), many))
 
 
 def _left(limit: Limit, owner: str) -> Left:

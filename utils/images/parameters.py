@@ -83,8 +83,8 @@ def choose_engines(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str,
             # Not by its name: a server may have named it, and the page would read it as markdown.
             raise ValueError(f"With the second model: {exc}") from exc
     count = int(str(shared["count"]))
-    dollars = count * sum(models.most_expected(one, options) for one, options in chosen)
-    if refusal := spending.refusal(str(shared["payer"]), count * len(chosen), dollars):
+    dollars = [models.most_expected(one, options) for one, options in chosen] * count
+    if refusal := spending.refusal(str(shared["payer"]), dollars):
         raise SpentError(refusal)
     return chosen
 

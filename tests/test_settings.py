@@ -65,6 +65,7 @@ def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> No
         ("STORE_URL", "redis:secret@host", "STORE_URL should begin with one of redis, rediss,"),
         ("STORE_URL", "redis://:secret/2@host", "STORE_URL should name a host, and write special"),
         ("STORE_URL", "redis://:secret", "STORE_URL should name a host, and write special"),
+        ("STORE_URL", "redis://:secret@host/live", "STORE_URL should name its database by a"),
         ("OPENAI_BASE_URL", "http://host/v1\u200b", "OPENAI_BASE_URL should have no invisible"),
         ("OPENAI_BASE_URL", "http://host/\tv1", "OPENAI_BASE_URL should have no invisible"),
         ("OPENAI_BASE_URL", "http://host:99999", "OPENAI_BASE_URL should begin with http://"),

@@ -717,9 +717,22 @@ def test_what_sharing_a_store_lacks_is_said_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert check_store(is_secret_set=False) == ""
-    monkeypatch.setenv("STORE_URL", "redis://host")
+    monkeypatch.setenv("STORE_URL", "redis://host?socket_timeout=3")
     get_settings.cache_clear()
     assert check_store(is_secret_set=True) == ""
     assert "server.cookieSecret" in check_store(is_secret_set=False)
     monkeypatch.setattr("utils.backends.find_spec", lambda _: None)
     assert "requirements-shared.txt" in check_store(is_secret_set=True)
+
+
+@pytest.mark.parametrize(
+    "option", ["foo=1", "socket_timeout=long", "ssl_cert_reqs=none", "retry=1", "timeout=3"]
+)
+def test_an_option_that_no_connection_takes_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("STORE_URL", f"valkey://:secret@host/0?{option}")
+    get_settings.cache_clear()
+    assert check_store(is_secret_set=True) == (
+        "STORE_URL has an option after its ? that cannot be used. Change it and start again."
+    )

@@ -43,4 +43,6 @@ def check_store(is_secret_set: bool) -> str:
             "STORE_URL needs one secret for all servers: set server.cookieSecret, the same on "
             "each, and start again."
         )
+    if not resolve_name("utils.shared.connection:can_connect")():
+        return "STORE_URL has an option after its ? that cannot be used. Change it and start again."
     return ""

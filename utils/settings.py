@@ -4,6 +4,7 @@ Order of precedence: `.streamlit/secrets.toml` (Streamlit itself copies its top-
 the environment, over what is there), then environment variables, then the defaults below.
 """
 
+import re
 from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -118,6 +119,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "Value should name a host, and write special characters of its password as %23"
             )
+        # redis takes a name for the database 0.
+        if not re.fullmatch(r"/?|/[0-9]+/?", urlsplit(text).path):
+            raise ValueError("Value should name its database by a number, such as /0")
         return address
 
     @field_validator("openai_base_url", "review_webhook")

@@ -121,6 +121,17 @@ def docket_address() -> str:
     return f"{address}{'&' if '?' in address else '?'}{options}"
 
 
+def can_connect() -> bool:
+    """Return whether a connection can be made of the store's address; nothing is connected."""
+    try:
+        pool: Any = redis.asyncio.ConnectionPool.from_url(docket_address())
+        pool.make_connection()
+    except Exception:
+        # redis raises whatever comes of an option that it hands on unseen.
+        return False
+    return True
+
+
 def key(kind: str, name: str) -> str:
     """Return the store's key for something of a kind."""
     return f"{PREFIX}{kind}:{name}"

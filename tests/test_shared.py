@@ -238,8 +238,10 @@ def test_a_server_without_workers_leaves_the_calls_to_others(
     job = join(page)
     wait_until(lambda: page.ahead(job) == 0 and page.count(Phase.QUEUED) == 1)
     assert not calls.made
+    assert asyncio.run(page.check()) == "no worker makes calls"
     servers()
     assert outcome(job) == RESULT
+    wait_until(lambda: not asyncio.run(page.check()))
 
 
 def test_who_dies_after_the_mark_leaves_it_interrupted_and_nobody_calls_again(

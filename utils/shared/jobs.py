@@ -228,9 +228,10 @@ class SharedJobs:
             return sentence
         try:
             await asyncio.to_thread(ask, lambda store: store.ping())
-        except StoreAwayError:
+            works = asyncio.wrap_future(self.submit(self._has_worker()))
+            return "" if await asyncio.wait_for(works, ANSWER_SECONDS) else "no worker makes calls"
+        except (StoreAwayError, RedisError, TimeoutError):
             return "the store is away"
-        return ""
 
     def stop(self, within: float = 1.0) -> None:
         """Wait for the calls in flight as long as the server is set to, and end the loop.
@@ -273,6 +274,11 @@ class SharedJobs:
                 reconnection_delay=timedelta(seconds=PAUSE),
             )
             self._workers.append(asyncio.create_task(_run(worker)))
+
+    async def _has_worker(self) -> bool:
+        """Return whether anybody makes calls: this server, or another by its sign of life."""
+        await self._ready.wait()
+        return bool(self._workers or await self._docket.workers())
 
     def _worker_of(self, lane: Lane) -> Callable[..., Awaitable[None]]:
         limit = ConcurrencyLimit(max_concurrent=lane.places)

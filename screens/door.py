@@ -15,7 +15,7 @@ from streamlit.runtime.agent.interaction import AgentSessionClient
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from screens import parts
-from utils.review.people import Person, find_person
+from utils.review.people import IDS, Person, find_person
 
 UNKNOWN = (
     "The server does not know who you are: the proxy before it has not said so. "
@@ -34,7 +34,7 @@ def is_guarded() -> bool:
 
 
 def check() -> str:
-    """Return a sentence that says what a login lacks here, '' where nothing is lacking."""
+    """Return a sentence that says what knowing people lacks here, '' where nothing is lacking."""
     for file in map(Path, st.get_option("secrets.files")):
         try:
             tomllib.loads(file.read_text() if file.is_file() else "")
@@ -53,6 +53,11 @@ def check() -> str:
                 validate_auth_credentials(name or "default")
         except StreamlitAuthError as exc:
             return f"{' '.join(str(exc).split())} Then start again."
+    elif _trusts_a_proxy() and not {*st.get_option("server.trustedUserHeaders").values()} & {*IDS}:
+        return (
+            f"server.trustedUserHeaders should call a header one of {', '.join(IDS)}. "
+            "Change it and start again."
+        )
     return ""
 
 

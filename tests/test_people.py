@@ -7,11 +7,13 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx2
 import pytest
+import streamlit as st
 from playwright.sync_api import Browser, Page, expect
 from streamlit import config
 from streamlit.runtime.secrets import Secrets
@@ -360,6 +362,35 @@ def test_a_login_that_lacks_something_is_told_at_the_start(
     (tmp_path / "secrets.toml").unlink()
     monkeypatch.setattr("streamlit.secrets", Secrets())
     assert door.check() == ""
+
+
+@pytest.mark.parametrize(
+    ("claim", "secrets", "is_refused"),
+    [("email", "", False), ("login", "", True), ("login", LOGIN, False)],
+)
+def test_headers_by_which_nobody_is_known_are_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    claim: str,
+    secrets: str,
+    is_refused: bool,
+) -> None:
+    options = {
+        "secrets.files": [str(tmp_path / "secrets.toml")],
+        "server.trustedUserHeaders": {"X-User": claim},
+    }
+    for name, value in options.items():
+        request.addfinalizer(partial(config.set_option, name, config.get_option(name)))
+        config.set_option(name, value)
+    (tmp_path / "secrets.toml").write_text(secrets)
+    monkeypatch.setattr("streamlit.secrets", Secrets())
+    monkeypatch.setattr("streamlit.auth_util.secrets_singleton", st.secrets)
+    monkeypatch.setattr(door, "_guarded", threading.Event())
+    assert door.check() == is_refused * (
+        "server.trustedUserHeaders should call a header one of sub, oid, id, email, user, "
+        "preferred_username. Change it and start again."
+    )
 
 
 @pytest.mark.parametrize(

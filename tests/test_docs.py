@@ -195,6 +195,16 @@ def test_compose_hands_on_every_setting() -> None:
     assert left_out == {"SHOW_STATE"}
 
 
+def test_the_example_names_what_may_not_stand_there() -> None:
+    compose, example = (
+        (ROOT / "deploy" / one).read_text() for one in ("compose.yaml", "example.env")
+    )
+    may = re.findall(r"^ {4}([A-Z_]+): \$\{\1:-", compose, re.MULTILINE)
+    (told,) = re.findall(r"under its name([^.]*)\.", example)
+    may_not = {*map(str.upper, Settings.model_fields)} - {*may}
+    assert {*re.findall(r"[A-Z_]{2,}", told)} == may_not
+
+
 def test_a_deployment_has_a_limit_for_all_until_another_is_chosen() -> None:
     compose, kubernetes, example = (
         (ROOT / "deploy" / name).read_text()

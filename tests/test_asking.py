@@ -476,6 +476,20 @@ def test_somebody_elsewhere_is_told_and_of_nothing_but_where(
         assert one == {"id": review_id, "link": f"{LINK}{review_id}", "kind": kind}
 
 
+@pytest.mark.usefixtures("anywhere")
+def test_of_two_who_decline_alike_somebody_elsewhere_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Review] = []
+    monkeypatch.setattr(asking, "tell", told.append)
+    shared = asked_store()
+    others = [visitor(shared), visitor(shared)]
+    for other in others:
+        asking.decline(other)
+        assert other["answer"] == Decision("declined")
+    assert [one.decision for one in told] == [None, Decision("declined")]
+
+
 def test_an_address_that_fails_is_one_line_and_delays_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -331,7 +331,8 @@ def _decide(review_id: str, number: int, decision: Decision) -> Decision | None:
     # Decided it is, whether or not it can be read again.
     with suppress(ConnectionError):
         review = reviews.find(review_id)
-        if counts == decision and review:
+        # This one, and not another that says the same.
+        if counts is decision and review:
             tell(review)
     return counts
 

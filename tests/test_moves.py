@@ -841,3 +841,19 @@ def test_start_over_keeps_what_is_kept_among_the_recent(shared: Store) -> None:
     assert kept.id in [attempt.id for attempt in shared["recent"]]
     assert shared["kept"] == (kept.id,)
     assert len(shared["recent"]) == choosing.MAX_ATTEMPTS
+
+
+def test_start_over_leaves_what_was_written_and_never_asked_for(shared: Store) -> None:
+    old = make(shared)
+    moves.start_over(shared)
+    assert shared["task_input"] == ""
+    shared["task_input"] = "a long brief"
+    boxes.use_references(shared, [("sha", "me.png")], "")
+    choosing.reopen(shared, old.id)
+    moves.start_over(shared)
+    assert shared["task_input"] == "a long brief"
+    assert boxes.source_names(shared) == ("sha",)
+    shared["task_input"] = old.wish.brief
+    moves.start_over(shared)
+    assert shared["task_input"] == ""
+    assert boxes.source_names(shared) == ()

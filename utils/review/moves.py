@@ -331,7 +331,10 @@ def enter(shared: Store, stage: str) -> None:
 
 
 def start_over(shared: Store) -> None:
-    """Return to an empty first screen; settings, costs and recent results stay, with all theirs."""
+    """Return to the first screen; settings, costs and recent results stay, with all theirs.
+
+    It is empty, unless what was written there has never been asked for.
+    """
     here = {attempt.id for attempt in shared["attempts"]}
     # What is put away now goes last of all, also where it was put away before.
     before = tuple(attempt for attempt in shared["recent"] if attempt.id not in here)
@@ -342,10 +345,13 @@ def start_over(shared: Store) -> None:
         shared["put_away"] = tuple(attempt.id for attempt in shared["attempts"])
     shared["stage"] = "initial_input"
     shared["prompt_round"] += 1
-    boxes.drop_references(shared)
+    keeps = {*START_OVER_KEEPS, "task_input", "references"}
+    if shared["task_input"] in [attempt.wish.brief for attempt in shared["recent"]]:
+        boxes.drop_references(shared)
+        keeps = {*START_OVER_KEEPS}
     shared["click_id"] = new_id()
     for key, default in DEFAULTS.items():
-        if key not in START_OVER_KEEPS:
+        if key not in keeps:
             by_key(shared)[key] = default
 
 

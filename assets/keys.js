@@ -24,20 +24,24 @@ let writing = null;
 // Milliseconds without a key after which nobody types on in a box that is gone.
 const TYPING = 3000;
 let typedAt = 0;
+let isLeft = false;
 addEventListener("focusin", ({ target }) => {
   writing = target.matches(WRITTEN_IN) ? target : null;
+  isLeft = false;
 }, true);
-addEventListener("focusout", ({ relatedTarget, timeStamp }) => {
+addEventListener("focusout", ({ target, timeStamp }) => {
   typedAt = timeStamp;
-  if (relatedTarget) {
-    writing = null;
-  }
+  // Or it is being taken away: the next key tells.
+  isLeft = !target.disabled;
 }, true);
 addEventListener("pointerdown", () => { writing = null; }, true);
 
 // Before anything else hears of it.
 addEventListener("keydown", (event) => {
   const { key, repeat, target, ctrlKey, metaKey, altKey, timeStamp } = event;
+  if (isLeft && writing?.isConnected) {
+    writing = null;
+  }
   const typesOn = writing?.isConnected || timeStamp - typedAt < TYPING;
   typedAt = timeStamp;
   if (/^(Escape|Tab)$/.test(key) || (key === "Enter" && (ctrlKey || metaKey))) {
@@ -209,7 +213,6 @@ async function giveBack(kept) {
     Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
     box.dispatchEvent(new Event("input", { bubbles: true }));
     box.blur();
-    writing = null;
   }
 }
 

@@ -40,11 +40,14 @@ GIVE = """async ([kind, name, data, where]) => {
     return ready && !document.body.matches(".receiving");
 }"""
 SLOW_TO_LOOK = """
-import time, utils.images.uploads
+import pathlib, time, utils.images.uploads
 fit = utils.images.uploads._fit
+held = pathlib.Path(__file__).with_name("held")
 def slow_fit(data):
     print("looking", flush=True)
     time.sleep(1)
+    while held.exists():
+        time.sleep(0.01)
     return fit(data)
 utils.images.uploads._fit = slow_fit
 """
@@ -88,7 +91,8 @@ def test_a_picture_comes_along_from_anywhere_on_the_first_two_screens(
 def slow_app(
     running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningApp]:
-    """An app that takes a second to look at a picture of a person's own, as large ones do."""
+    """An app that takes a second to look at a picture of a person's own, as large ones do, and
+    longer while there is a file `held` beside its log."""
     folder = tmp_path_factory.mktemp("slow")
     with run_changed_app(folder, SLOW_TO_LOOK, **running_images_server.environment) as app:
         yield app
@@ -129,9 +133,12 @@ def test_a_picture_that_is_looked_at_is_seen_and_comes_along_with_a_click_meanwh
         expect_settled(page)
     else:
         page.get_by_text("Use my pictures").click()
+    held = slow_app.log.with_name("held")
+    held.touch()
     give_and_await_the_look(page, slow_app)
     expect(page.get_by_text("Looking at what you brought")).to_be_in_viewport()
     button(page, "Generate Image").click()
+    held.unlink()
     expect(page.get_by_text("Looking at what you brought")).to_be_hidden()
     expect_settled(page)
     expect_screen(page, "2. Review Generated Image")

@@ -123,17 +123,17 @@ def generate(page: Page, prompt: str) -> None:
     button(page, "Generate Image").click()
 
 
-def sockets_of(page: Page, deaf: int = -1) -> list[WebSocketRoute]:
+def sockets_of(page: Page, deaf: list[int] | None = None) -> list[WebSocketRoute]:
     """Return the connections that a page makes from now on, as it makes them.
 
-    By the `deaf`th, counted from 0, it hears nothing.
+    By those in `deaf`, counted from 0, it hears nothing, as long as they are there.
     """
     sockets: list[WebSocketRoute] = []
 
     def note(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        if len(sockets) == deaf:
-            server.on_message(lambda _: None)
+        server, number = socket.connect_to_server(), len(sockets)
+        if deaf is not None:
+            server.on_message(lambda message: None if number in deaf else socket.send(message))
         sockets.append(socket)
 
     page.route_web_socket("**/_stcore/stream", note)

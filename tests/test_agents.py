@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.agents import ENABLED, Agent, RefusedError, connect
 from tests.conftest import ROOT, RunningApp, run_app
@@ -60,10 +60,18 @@ def visit(context: BrowserContext, link: str) -> Page:
     return page
 
 
-def decline(page: Page, words: str) -> None:
+def word_box(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="A word to whoever asked")
+
+
+def press_decline(page: Page, words: str) -> None:
     button(page, "Decline").click()
-    page.get_by_role("textbox", name="A word to whoever asked").fill(words)
+    word_box(page).fill(words)
     button(page, "Decline it").click()
+
+
+def decline(page: Page, words: str) -> None:
+    press_decline(page, words)
     expect(page.get_by_text("has declined it")).to_be_visible(timeout=LONG)
 
 
@@ -124,13 +132,10 @@ def test_of_two_people_the_first_decides_and_the_other_is_told(
     link = agent.ask("A poster")
     first, second = visit(context, link), visit(context, link)
     button(second, "Decline").click()
-    words = second.get_by_role("textbox", name="A word to whoever asked")
-    words.click()
-    button(first, "Decline").click()
-    first.get_by_role("textbox", name="A word to whoever asked").fill("No")
-    button(first, "Decline it").click()
+    word_box(second).click()
+    press_decline(first, "No")
     # Who types on, though the box is gone, asks for nothing.
-    while words.is_visible():
+    while word_box(second).is_visible():
         second.keyboard.type("g")
     second.keyboard.type("grey fog")
     expect(second.get_by_text("A person has declined it. They say: No")).to_be_visible(timeout=LONG)

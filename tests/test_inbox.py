@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute, expect
+from playwright.sync_api import Page, expect
 
 from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import Gate, ImagesServer, picture, plain
@@ -148,21 +148,14 @@ def test_a_picture_that_is_looked_at_is_seen_and_comes_along_with_a_click_meanwh
 def test_a_picture_comes_along_with_the_first_click_of_a_page_that_was_lost(
     page: Page, slow_app: RunningApp, images_server: ImagesServer
 ) -> None:
-    deaf: list[WebSocketRoute] = []
-    sockets: list[WebSocketRoute] = []
-
-    def route(socket: WebSocketRoute) -> None:
-        sockets.append(socket)
-        hears = socket.connect_to_server().on_message
-        hears(lambda message: None if socket in deaf else socket.send(message))
-
-    page.route_web_socket("**/_stcore/stream", route)
+    deaf: list[int] = []
+    sockets = sockets_of(page, deaf)
     images_server.script(plain(picture("room")))
     open_app(page, slow_app)
     expect_settled(page)
     prompt_box(page).fill("a room")
     # As on a slow line: it has not heard of the turn that looks at the picture.
-    page.on("request", lambda one: deaf.extend(sockets if "/upload_file/" in one.url else []))
+    page.on("request", lambda one: deaf.extend([0] if "/upload_file/" in one.url else []))
     give_and_await_the_look(page, slow_app)
     sockets[0].close(code=1001)
     button(page, "Generate Image").click()

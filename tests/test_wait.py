@@ -235,7 +235,7 @@ def test_a_lost_websocket_is_restored_and_the_run_goes_on(
 def test_a_page_that_comes_back_and_hears_nothing_is_loaded_anew(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
-    sockets = sockets_of(page, deaf=1)
+    sockets = sockets_of(page, deaf=[1])
 
     def hurry(route: Route) -> None:
         script = route.fetch().text()

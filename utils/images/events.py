@@ -80,8 +80,8 @@ def _first(answer: object, name: str, depth: int) -> str:
     """Return the first text of this name in an answer, '' where there is none."""
     if depth and isinstance(answer, Mapping):
         text = answer.get(name)
-        if isinstance(text, str) and text.strip():
-            return text.strip()
+        if isinstance(text, str) and (text := text.strip()):
+            return text
         answer = list(answer.values())
     if depth and isinstance(answer, list):
         return next(filter(None, (_first(inner, name, depth - 1) for inner in answer)), "")

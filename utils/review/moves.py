@@ -345,10 +345,10 @@ def start_over(shared: Store) -> None:
         shared["put_away"] = tuple(attempt.id for attempt in shared["attempts"])
     shared["stage"] = "initial_input"
     shared["prompt_round"] += 1
-    keeps = {*START_OVER_KEEPS, "task_input", "references"}
+    keeps = START_OVER_KEEPS | {"task_input", "references"}
     if shared["task_input"] in [attempt.wish.brief for attempt in shared["recent"]]:
         boxes.drop_references(shared)
-        keeps = {*START_OVER_KEEPS}
+        keeps = START_OVER_KEEPS
     shared["click_id"] = new_id()
     for key, default in DEFAULTS.items():
         if key not in keeps:

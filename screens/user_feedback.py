@@ -60,6 +60,11 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     """Offer to ask for another attempt; only the open tab has boxes, buttons and their keys."""
     labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
     prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
+    # For what is dropped or pasted anywhere; the style hides it. Before all that comes and goes: a
+    # box that finds itself in another place is built anew.
+    with st.container(key="inbox"):
+        if not any(tab.open for tab in own):
+            page.render_references(shared)
     # The prompt stands once: in the box, or as it was where the box holds something else.
     edited = boxes.edited_prompt(shared)
     if edited != attempt.wish.prompt or not prompt.open:
@@ -78,10 +83,6 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
                     (shared, attempt.id),
                 )
                 parts.render_ask(shared, "Generate Image", "generate edited", "Mod+Enter")
-    if not any(tab.open for tab in own):
-        # For what is dropped or pasted anywhere; the style hides it.
-        with st.container(key="inbox"):
-            page.render_references(shared)
     if change.open:
         with change:
             page.render_marking(shared, attempt)

@@ -43,7 +43,11 @@ NOTE_DOUBLES = """
     for (const one of document.querySelectorAll("[data-testid=stMain] :is(button, textarea)")) {
       if (one.tagName === "TEXTAREA" || single.test(name(one).trim())) {
         const key = name(one);
-        if (one.checkVisibility() && seen.has(key)) {
+        if (!one.checkVisibility()) {
+          // As in a tab that has just been left.
+          continue;
+        }
+        if (seen.has(key)) {
           window.doubles.push(key);
         }
         seen.add(key);

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import Gate, ImagesServer, picture, plain
@@ -50,6 +50,13 @@ def slow_fit(data):
         time.sleep(0.01)
     return fit(data)
 utils.images.uploads._fit = slow_fit
+
+import screens.parts
+render_copyable = screens.parts.render_copyable
+def render_and_wait(*args):
+    render_copyable(*args)
+    time.sleep(1)
+screens.parts.render_copyable = render_and_wait
 """
 NOTE_NOTIFICATIONS = """
     window.told = [];
@@ -92,7 +99,7 @@ def slow_app(
     running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningApp]:
     """An app that takes a second to look at a picture of a person's own, as large ones do, and
-    longer while there is a file `held` beside its log."""
+    longer while there is a file `held` beside its log; and one after a picture's prompt."""
     folder = tmp_path_factory.mktemp("slow")
     with run_changed_app(folder, SLOW_TO_LOOK, **running_images_server.environment) as app:
         yield app
@@ -111,10 +118,165 @@ def test_a_picture_that_comes_while_another_is_looked_at_comes_along_too(
         expect(along.get_by_alt_text(f"{name}.png")).to_be_visible()
 
 
+@pytest.fixture
+def line(page: Page) -> list[Route]:
+    """What a page sends to its box for pictures, each held until it is let go on."""
+    sent: list[Route] = []
+    page.route("**/upload_file/**", lambda route: sent.append(route))
+    return sent
+
+
+def send(page: Page, line: list[Route], name: str) -> None:
+    before = len(line)
+    assert page.evaluate(GIVE, ["paste", f"{name}.png", picture(name), ".stMain figure"])
+    await_sent(page, line, before + 1)
+
+
+def await_sent(page: Page, line: list[Route], count: int) -> None:
+    while len(line) < count:
+        # The routes go through this process.
+        page.wait_for_timeout(10)
+
+
+def go_to(page: Page, stage: str) -> None:
+    expect_settled(page)
+    prompt_box(page).fill("a room")
+    if stage == "user_feedback":
+        button(page, "Generate Image").click()
+        expect_screen(page, "2. Review Generated Image")
+        expect_settled(page)
+        prompt_box(page).fill("another room")
+
+
+@pytest.mark.parametrize("how", ["click", "key"])
+@pytest.mark.parametrize("stage", ["initial_input", "user_feedback"])
+def test_a_picture_that_is_still_on_its_way_is_waited_for(
+    page: Page,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    line: list[Route],
+    stage: str,
+    how: str,
+) -> None:
+    images_server.script(plain(picture("room")), plain(picture("other room")))
+    open_app(page, api_app)
+    go_to(page, stage)
+    calls, prompt = len(images_server.calls), prompt_box(page).input_value()
+    send(page, line, "chair")
+    for _ in "twice":
+        if how == "click":
+            button(page, "Generate Image").click()
+        else:
+            page.keyboard.press("Control+Enter")
+    told = page.get_by_text("Your pictures are still on their way.")
+    expect(told).to_be_visible()
+    expect_settled(page)
+    assert len(images_server.calls) == calls
+    line[0].continue_()
+    expect(told).to_be_hidden()
+    expect_screen(page, "2. Review Generated Image")
+    expect(thumbnails(page)).to_have_count(calls + 1)
+    (call,) = images_server.calls[calls:]
+    assert call.parts["image"] == [decode(picture("chair"))]
+    assert call.parts["prompt"] == [prompt.encode()]
+
+
+def test_a_picture_on_its_way_stays_in_its_box_while_the_page_goes_on(
+    page: Page, slow_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")))
+    open_app(page, slow_app)
+    go_to(page, "user_feedback")
+    send(page, line, "chair")
+    # With it the prompt of the picture comes, above all that is below.
+    prompt_box(page).blur()
+    expect(page.locator(".st-key-copyable-prompt")).to_be_visible()
+    expect_settled(page)
+    line[0].continue_()
+    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible()
+    assert len(line) == 1
+
+
+def test_who_takes_a_picture_back_on_its_way_has_asked_for_nothing(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")))
+    open_app(page, api_app)
+    go_to(page, "initial_input")
+    page.get_by_text("Use my pictures").click()
+    send(page, line, "chair")
+    button(page, "Generate Image").click()
+    told = page.get_by_text("Your pictures are still on their way.")
+    expect(told).to_be_visible()
+    button(page, "Cancel upload of chair.png").click()
+    expect(told).to_be_hidden()
+    expect_settled(page)
+    assert images_server.calls == []
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    assert "image" not in images_server.calls[0].parts
+
+
+def test_nothing_is_made_without_a_picture_that_did_not_arrive(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    open_app(page, api_app)
+    go_to(page, "initial_input")
+    send(page, line, "chair")
+    button(page, "Generate Image").click()
+    line[0].fulfill(status=500)
+    expect(page.get_by_text("A picture did not arrive.")).to_be_visible()
+    expect_settled(page)
+    assert images_server.calls == []
+
+
+def test_a_picture_goes_into_the_next_box_where_its_own_is_emptied_meanwhile(
+    page: Page, slow_app: RunningApp, line: list[Route]
+) -> None:
+    open_app(page, slow_app)
+    expect_settled(page)
+    held = slow_app.log.with_name("held")
+    held.touch()
+    looks = count_looks(slow_app)
+    send(page, line, "chair")
+    line[0].continue_()
+    await_a_look(page, slow_app, looks)
+    send(page, line, "table")
+    held.unlink()
+    along = page.locator(".st-key-along")
+    expect(along.get_by_alt_text("chair.png")).to_be_visible()
+    await_sent(page, line, 3)
+    line[2].continue_()
+    expect(along.get_by_alt_text("table.png")).to_be_visible()
+
+
+def test_a_picture_goes_into_the_next_box_where_another_tab_is_opened_meanwhile(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")))
+    open_app(page, api_app)
+    go_to(page, "user_feedback")
+    page.get_by_role("tab", name="Use my pictures").click()
+    expect_settled(page)
+    send(page, line, "chair")
+    page.get_by_role("tab", name="Edit prompt").click()
+    await_sent(page, line, 2)
+    line[1].continue_()
+    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible()
+
+
 def give_and_await_the_look(page: Page, app: RunningApp) -> None:
-    looked_at = app.log.read_text().count("looking")
+    looks = count_looks(app)
     assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
-    while app.log.read_text().count("looking") == looked_at:
+    await_a_look(page, app, looks)
+
+
+def count_looks(app: RunningApp) -> int:
+    return app.log.read_text().count("looking")
+
+
+def await_a_look(page: Page, app: RunningApp, after: int) -> None:
+    while count_looks(app) == after:
         # The socket may go through this process.
         page.wait_for_timeout(10)
 

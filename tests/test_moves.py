@@ -546,7 +546,6 @@ def test_own_files_are_added_to_those_that_are_there(shared: Store) -> None:
     boxes.use_references(shared, files[1:4], "One was scaled down.")
     assert shared["references"] == tuple(files[:4])
     assert shared["error_message"] == "One was scaled down."
-    assert shared["upload_round"] == 2
 
 
 def test_each_of_two_engines_is_asked_as_often(shared: Store) -> None:

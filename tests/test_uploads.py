@@ -2,7 +2,6 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from functools import partial
 from hashlib import sha256
 from types import SimpleNamespace
 
@@ -289,14 +288,31 @@ def test_what_finds_no_place_is_not_kept() -> None:
     assert blobs.get(sha256(files[2][1]).hexdigest()) is None
 
 
-def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there() -> None:
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> MemoryUploadedFileManager:
+    manager = MemoryUploadedFileManager("")
+    context = SimpleNamespace(uploaded_file_mgr=manager, session_id="session")
+    monkeypatch.setattr(page, "get_script_run_ctx", lambda: context)
+    return manager
+
+
+def bring(manager: MemoryUploadedFileManager, **files: bytes) -> list[UploadedFile]:
+    """Send files as a browser does; returns what the box shows of them once all are there."""
+    records = [UploadedFileRec(f"id-{name}", name, "", data) for name, data in files.items()]
+    for record in records:
+        manager.add_file("session", record)
+    return [UploadedFile(record, FileURLs()) for record in records]
+
+
+def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there(
+    manager: MemoryUploadedFileManager,
+) -> None:
     shared = new_store(owner=OWNER)
     boxes.use_references(shared, [(f"sha{number}", "me.png") for number in range(15)], "")
     data = [saved(Image.new("RGB", (8, 8), (n, 9, n)), "PNG") for n in range(2)]
-    files = [SimpleNamespace(name=f"{n}.png", getvalue=partial(bytes, data[n])) for n in range(2)]
-    by_key(shared)["uploads-1"] = files
-    page.take_uploads(shared, "uploads-1")
-    assert [name for _, name in shared["references"]] == ["me.png"] * 15 + ["0.png"]
+    bring(manager, one=data[0], two=data[1])
+    page.take_uploads(shared)
+    assert [name for _, name in shared["references"]] == ["me.png"] * 15 + ["one"]
     assert shared["error_message"] == "Only the first 16 pictures are used."
 
 
@@ -309,14 +325,17 @@ def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there() -> No
         ([], ("generate", "id"), 0, ("generate", "id")),
     ],
 )
-def test_a_click_takes_what_the_box_holds_and_waits_where_a_person_is_to_be_told_something(
-    files: list[str], clicked: tuple[str, str], taken: int, asked_for: tuple[str, str]
+def test_a_click_takes_what_has_come_and_waits_where_a_person_is_to_be_told_something(
+    manager: MemoryUploadedFileManager,
+    files: list[str],
+    clicked: tuple[str, str],
+    taken: int,
+    asked_for: tuple[str, str],
 ) -> None:
     shared = new_store(owner=OWNER)
     shared["clicked"], shared["error_message"] = clicked, "before"
     data = {"good": saved(halves((8, 8)), "PNG"), "none": b"none"}
-    found = [SimpleNamespace(name=one, getvalue=partial(bytes, data[one])) for one in files]
-    by_key(shared)[page.upload_key(shared)] = found
+    bring(manager, **{one: data[one] for one in files})
     page.take_in(shared)
     assert len(shared["references"]) == taken
     assert shared["clicked"] == asked_for
@@ -324,20 +343,31 @@ def test_a_click_takes_what_the_box_holds_and_waits_where_a_person_is_to_be_told
     assert (shared["error_message"] == "before") == (not taken)
 
 
-def test_what_was_looked_at_is_kept_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    manager = MemoryUploadedFileManager("")
-    context = SimpleNamespace(uploaded_file_mgr=manager, session_id="session")
-    monkeypatch.setattr(page, "get_script_run_ctx", lambda: context)
-    files = []
-    for number, data in enumerate([saved(halves((8, 8)), "PNG"), b"none"]):
-        record = UploadedFileRec(f"file-{number}", f"{number}.png", "image/png", data)
-        manager.add_file("session", record)
-        files.append(UploadedFile(record, FileURLs()))
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_what_was_looked_at_is_kept_no_second_time(
+    manager: MemoryUploadedFileManager, rounds: int
+) -> None:
     shared = new_store(owner=OWNER)
-    by_key(shared)["uploads"] = [*files, DeletedFile("gone")]
-    page.take_uploads(shared, "uploads")
-    assert [name for _, name in shared["references"]] == ["0.png"]
-    assert manager.get_files("session", ["file-0", "file-1"]) == []
+    shown = bring(manager, good=saved(halves((8, 8)), "PNG"), none=b"none")
+    manager.add_file("other", UploadedFileRec("id-good", "good", "", b"other"))
+    # A box that shows nothing has others on their way to it, or is a newer one.
+    by_key(shared)[page.upload_key(shared)] = shown if rounds else []
+    page.take_uploads(shared)
+    assert [name for _, name in shared["references"]] == ["good"]
+    assert manager.get_files("session", ["id-good", "id-none"]) == []
+    assert len(manager.get_files("other", ["id-good"])) == 1
+    assert shared["upload_round"] == rounds
+
+
+def test_a_box_that_shows_only_what_was_taken_is_emptied_without_a_word(
+    manager: MemoryUploadedFileManager,
+) -> None:
+    shared = new_store(owner=OWNER)
+    by_key(shared)[page.upload_key(shared)] = [DeletedFile("gone")]
+    shared["error_message"] = "Picture 1 is no picture."
+    page.take_uploads(shared)
+    assert shared["upload_round"] == 1
+    assert shared["error_message"] == "Picture 1 is no picture."
 
 
 def test_all_that_happened_is_said_by_number(monkeypatch: pytest.MonkeyPatch) -> None:

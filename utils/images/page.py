@@ -13,8 +13,8 @@ from typing import TypeVar, cast
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import DeletedFile, UploadedFile
+from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from utils import images, marks
 from utils.images.record_page import described
@@ -61,7 +61,17 @@ VIEWER = f"""
 </nav>
 </template>
 <template id="unusable">
-<p class="unusable" role="alert">Only PNG, JPEG and WebP pictures can be used here.</p>
+<p class="told" role="alert">Only PNG, JPEG and WebP pictures can be used here.</p>
+</template>
+<template id="missing">
+<p class="told" role="alert">
+A picture did not arrive. Bring it again, or ask without it.
+</p>
+</template>
+<template id="coming">
+<p class="told" role="status">
+Your pictures are still on their way. The next one is made when they are here.
+</p>
 </template>
 <template id="viewer">
 <dialog aria-label="Look closer">
@@ -310,33 +320,24 @@ def _source(name: str, alt: str) -> str:
 
 def render_references(shared: Store) -> None:
     """Take up to 16 pictures that the next ones are made from."""
-    key = upload_key(shared)
     brought = st.file_uploader(
         "The next picture is made from these: a thing to show, a style to follow, a photo to "
         "change. PNG, JPEG or WebP, up to 16.",
         type=["png", "jpg", "jpeg", "jfif", "webp"],
         accept_multiple_files=True,
-        key=key,
+        key=upload_key(shared),
         disabled=bool(shared["pending"]),
-        on_change=take_from_emptied,
-        args=(shared, key),
     )
-    if brought:
+    if brought or _arrived():
         with st.spinner(LOOKING):
-            take_uploads(shared, key)
+            take_uploads(shared)
         st.rerun()
 
 
 def take_in(shared: Store) -> None:
-    """Take what a click that costs money has found in the box, and no turn has taken before it."""
+    """Take what a click that costs money has found here, and no turn has taken before it."""
     if shared["clicked"][0]:
-        take_uploads(shared, upload_key(shared))
-
-
-def take_from_emptied(shared: Store, key: str) -> None:
-    """Take what came into the box of this key while what had been there was looked at."""
-    if key != upload_key(shared):
-        take_uploads(shared, key)
+        take_uploads(shared)
 
 
 def upload_key(shared: Store) -> str:
@@ -346,27 +347,39 @@ def upload_key(shared: Store) -> str:
 
 
 @uninterrupted
-def take_uploads(shared: Store, key: str) -> None:
-    """Add the pictures in the box of this key to those that are there, where a reload finds them.
+def take_uploads(shared: Store) -> None:
+    """Add the pictures that a person has brought to those that are there, where a reload finds
+    them.
 
-    More may have come into the box since the page last heard of it. Where one cannot be used, a
-    person is told so before anything is made without it.
+    Where one cannot be used, a person is told so before anything is made without it.
     """
-    brought = cast("list[UploadedFile | DeletedFile]", by_key(shared).get(key) or [])
-    files = [file for file in brought if not isinstance(file, DeletedFile)]
-    if not files:
-        return
-    uploads = [(file.name, file.getvalue()) for file in files]
-    places = moves.MAX_SOURCES - len(shared["references"])
-    taken, sentence = images.take_uploads(shared["owner"], uploads, places)
-    boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
-    if len(taken) < len(files):
-        shared["clicked"] = ("", "")
-    if context := get_script_run_ctx():
+    if brought := _arrived():
+        uploads = [(file.name, file.data) for file in brought]
+        places = moves.MAX_SOURCES - len(shared["references"])
+        taken, sentence = images.take_uploads(shared["owner"], uploads, places)
+        boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
+        if len(taken) < len(brought):
+            shared["clicked"] = ("", "")
         # Streamlit would keep them as long as the session.
-        manager = cast("MemoryUploadedFileManager", context.uploaded_file_mgr)
-        for file in files:
-            manager.remove_file(context.session_id, file.file_id)
+        manager, session_id = _inbox()
+        for file in brought:
+            manager.remove_file(session_id, file.file_id)
+    if by_key(shared).get(upload_key(shared)):
+        boxes.empty_uploads(shared)
+
+
+def _arrived() -> list[UploadedFileRec]:
+    """Return what this page's browser has sent and no turn has taken.
+
+    Streamlit hands it out by its box alone, and forgets what comes as that box goes.
+    """
+    manager, session_id = _inbox()
+    return list(manager.file_storage.get(session_id, {}).values())
+
+
+def _inbox() -> tuple[MemoryUploadedFileManager, str]:
+    context = cast("ScriptRunContext", get_script_run_ctx())
+    return cast("MemoryUploadedFileManager", context.uploaded_file_mgr), context.session_id
 
 
 def render_side_bar(shared: Store) -> None:

@@ -131,7 +131,6 @@ def use_references(shared: Store, references: Sequence[tuple[str, str]], sentenc
     """Make the next results from these too: names in the table of blobs, and names for people."""
     clear_error(shared)
     shared["references"] = tuple(dict((*shared["references"], *references)).items())
-    shared["upload_round"] += 1
     shared["error_message"] = sentence
 
 
@@ -145,6 +144,12 @@ def drop_reference(shared: Store, name: str) -> None:
 def drop_references(shared: Store) -> None:
     """Use a person's own files no more."""
     shared["references"] = ()
+    empty_uploads(shared)
+
+
+@uninterrupted
+def empty_uploads(shared: Store) -> None:
+    """Empty the box that takes a person's own files."""
     shared["upload_round"] += 1
 
 

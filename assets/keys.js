@@ -127,16 +127,10 @@ new MutationObserver(() => {
   const before = wait;
   wait = document.querySelector(".st-key-wait");
   if (!before !== !wait) {
-    bringIntoSight(wait ?? document.querySelector("[class*=st-key-canvas]"));
+    const place = wait ?? document.querySelector("[class*=st-key-canvas]");
+    place?.scrollIntoView({ block: "nearest" });
   }
 }).observe(document.body, { childList: true, subtree: true });
-
-function bringIntoSight(place) {
-  const { top, bottom } = place?.getBoundingClientRect() ?? {};
-  if (bottom < 0 || top > innerHeight) {
-    place.scrollIntoView({ block: "nearest" });
-  }
-}
 
 // A list that has been chosen from, or left, would take the page's keys for its own.
 document.addEventListener("pointerup", ({ target }) => target.closest("[role=option]") && leaveList(), true);

@@ -9,6 +9,7 @@ const TOLD = 8000;
 const BOX = "[data-testid=stFileUploader]";
 const FRAME = "[data-testid=stFileUploaderDropzone]";
 const CHIP = "[data-testid=stFileChip]";
+const UNUSABLE = `${CHIP}[aria-invalid=true]`;
 const ON_ITS_WAY = "[data-testid=stFileChipIconSpinner]";
 // What asks for a picture that is made from those.
 const ASKS = ":is([class*=st-key-Generate-Image-], [class*=st-key-Change-picture-]) button";
@@ -53,7 +54,12 @@ function take(event, { files }) {
   if (event.type === "drop") {
     event.preventDefault();
   }
-  if (!files.length || !input()) {
+  if (!files.length || !document.querySelector(FRAME)) {
+    return;
+  }
+  if (!input()) {
+    event.preventDefault();
+    tell("resting");
     return;
   }
   event.preventDefault();
@@ -87,9 +93,11 @@ function tell(id) {
 // picture would be made without it.
 let coming = [];
 let box = null;
-// How many files the box shows once all that was given to it is there.
+// How many files the box shows once all that was given to it is there, and how many it cannot use.
 let expected = 0;
-let isHeld = false;
+let unusable = 0;
+// What a click was made on that waits.
+let held = "";
 
 document.addEventListener("change", ({ target }) => {
   if (target.matches(`${FRAME} input`)) {
@@ -101,19 +109,33 @@ function expect(place, files) {
   const now = place.closest(BOX);
   if (box !== now || !coming.length) {
     expected = now.querySelectorAll(CHIP).length;
+    unusable = now.querySelectorAll(UNUSABLE).length;
   }
   box = now;
   expected += files.length;
   coming.push(...files);
 }
 
-// Who takes one back waits for it no more.
+// Two may have one name: they are shown in the order in which they were given.
+function fileOf(chip) {
+  const chips = [...box.querySelectorAll(CHIP)].filter((one) => nameOf(one) === nameOf(chip));
+  const files = coming.filter(({ name }) => name === nameOf(chip));
+  return files.at(chips.indexOf(chip) - chips.length);
+}
+
+function nameOf(chip) {
+  return chip.querySelector("[data-testid=stFileChipName]").title;
+}
+
+// Who takes one back waits for it no more; who starts over, for none.
 document.addEventListener("click", ({ target }) => {
   const chip = target.closest("[data-testid=stFileChipDeleteBtn]")?.closest(CHIP);
-  const { title } = chip?.querySelector("[data-testid=stFileChipName]") ?? {};
-  const place = coming.findIndex(({ name }) => name === title);
-  if (place >= 0) {
-    coming.splice(place, 1);
+  if (target.closest(".st-key-Start-Over")) {
+    coming = [];
+    letGo();
+  } else if (chip && coming.length) {
+    const file = fileOf(chip);
+    coming = coming.filter((one) => one !== file);
     expected -= 1;
     letGo();
   }
@@ -127,18 +149,19 @@ new MutationObserver(() => {
     giveAgain();
   } else if (box.querySelectorAll(CHIP).length >= expected && !box.querySelector(ON_ITS_WAY)) {
     coming = [];
-    if (isHeld) {
-      goOn();
-    }
+    goOn();
   }
 }).observe(document.body, { attributeFilter: ["aria-disabled"], childList: true, subtree: true });
 
 function giveAgain() {
   if (input()) {
-    const again = coming;
+    // What has come the server has.
+    const chips = [...box.querySelectorAll(CHIP)];
+    const come = chips.filter((one) => !one.matches(UNUSABLE) && !one.querySelector(ON_ITS_WAY));
+    const again = coming.filter((one) => !come.map(fileOf).includes(one));
     coming = [];
     give(again);
-  } else if (isHeld) {
+  } else if (held) {
     letGo();
   }
 }
@@ -154,30 +177,49 @@ function hold(event) {
   if (coming.length) {
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (!isHeld) {
-      isHeld = true;
+    if (!held) {
+      held = aim();
       tell("coming");
     }
   }
 }
 
+// What a click would ask for: the name of the button has the id of a click, and says what it asks.
+function aim() {
+  const names = document.querySelector(ASKS)?.closest("[class*=st-key-]").classList ?? [];
+  const name = [...names].find((one) => one.startsWith("st-key-"));
+  const { attempt } = document.querySelector("figure.picture > img")?.dataset ?? {};
+  return `${name} ${attempt} ${document.querySelector(".steps h1").textContent}`;
+}
+
 function letGo() {
-  if (isHeld) {
-    isHeld = false;
+  if (held) {
+    held = "";
     document.querySelector(".told")?.remove();
   }
 }
 
 function goOn() {
+  const waited = held;
   letGo();
-  if (box.querySelector(`${CHIP}[aria-invalid=true]`)) {
+  const failed = [...box.querySelectorAll(UNUSABLE)];
+  // In words of the library that sends it, under those which say more.
+  failed.forEach((one) => one.classList.toggle("failed", one.textContent.includes("AxiosError")));
+  if (failed.length > unusable) {
     tell("missing");
-    return;
+  } else if (waited) {
+    // After Streamlit has noted what came.
+    setTimeout(() => ask(waited));
   }
-  // After Streamlit has noted what came.
-  setTimeout(() => {
-    // It takes what is typed once its box is left, as with a click of a person.
-    document.activeElement.blur();
-    document.querySelector(ASKS)?.click();
-  });
+}
+
+function ask(waited) {
+  // It takes what is typed once its box is left, as with a click of a person.
+  document.activeElement.blur();
+  const button = document.querySelector(ASKS);
+  if (aim() === waited && button?.disabled === false) {
+    button.click();
+  } else {
+    tell("gone");
+  }
 }

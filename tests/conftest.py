@@ -36,7 +36,7 @@ SETTINGS = (*map(str.upper, Settings.model_fields), "STREAMLIT_SERVER_COOKIE_SEC
 # Notes what was on the page twice in any frame, of all that a person takes for one thing.
 NOTE_DOUBLES = """
   window.doubles = [];
-  const single = /^(Approve|Regenerate|Generate Image|Change picture|Cancel|Start Over)/;
+  const single = /^(Approve|Regenerate|Generate Image|Change picture|Cancel(?! upload)|Start Over)/;
   const name = (one) => one.ariaLabel || one.textContent;
   const note = () => {
     const seen = new Set();

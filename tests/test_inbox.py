@@ -11,6 +11,7 @@ from tests.studio import (
     LONG,
     button,
     expect_screen,
+    expect_selected,
     expect_settled,
     generate,
     open_app,
@@ -217,17 +218,103 @@ def test_who_takes_a_picture_back_on_its_way_has_asked_for_nothing(
     assert "image" not in images_server.calls[0].parts
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
 def test_nothing_is_made_without_a_picture_that_did_not_arrive(
-    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+    page: Page,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    line: list[Route],
+    is_asked: bool,
 ) -> None:
+    images_server.script(plain(picture("room")))
     open_app(page, api_app)
     go_to(page, "initial_input")
+    page.get_by_text("Use my pictures").click()
     send(page, line, "chair")
-    button(page, "Generate Image").click()
+    if is_asked:
+        button(page, "Generate Image").click()
     line[0].fulfill(status=500)
-    expect(page.get_by_text("A picture did not arrive.")).to_be_visible()
+    expect(page.get_by_text("One of your pictures is not here.")).to_be_visible()
+    expect(page.get_by_text("status code")).to_be_hidden()
     expect_settled(page)
     assert images_server.calls == []
+    # The next one is none the worse for it.
+    send(page, line, "table")
+    button(page, "Generate Image").click()
+    line[1].continue_()
+    expect_screen(page, "2. Review Generated Image")
+    assert images_server.calls[0].parts["image"] == [decode(picture("table"))]
+
+
+def test_a_click_that_waits_is_made_at_nothing_else(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")), plain(picture("hut")))
+    open_app(page, api_app)
+    go_to(page, "user_feedback")
+    button(page, "Generate Image").click()
+    expect_selected(page, 2)
+    expect_settled(page)
+    prompt_box(page).fill("a room with a view")
+    send(page, line, "chair")
+    button(page, "Generate Image").click()
+    expect(page.get_by_text("Your pictures are still on their way.")).to_be_visible()
+    prompt_box(page).blur()
+    expect_settled(page)
+    page.keyboard.press("1")
+    expect_selected(page, 1)
+    expect_settled(page)
+    line[0].continue_()
+    expect(page.get_by_text("the page has gone on. Ask once more.")).to_be_visible()
+    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible()
+    expect_settled(page)
+    assert len(images_server.calls) == 2
+
+
+def test_what_is_on_its_way_does_not_go_into_the_next_brief(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")))
+    open_app(page, api_app)
+    go_to(page, "user_feedback")
+    send(page, line, "chair")
+    button(page, "Generate Image").click()
+    told = page.get_by_text("Your pictures are still on their way.")
+    expect(told).to_be_visible()
+    button(page, "Start Over").click()
+    expect_screen(page, "1. Generate Image")
+    expect_settled(page)
+    expect(told).to_be_hidden()
+    assert len(line) == 1
+
+
+def test_of_two_of_one_name_the_one_that_is_taken_back_stays_away(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")), plain(picture("other room")))
+    open_app(page, api_app)
+    go_to(page, "user_feedback")
+    page.get_by_role("tab", name="Use my pictures").click()
+    expect_settled(page)
+    for number, words in enumerate(("chair", "table", "lamp")):
+        where = [("paste", "image.png", picture(words), ".stMain figure")]
+        assert page.evaluate(GIVE, *where)
+        await_sent(page, line, number + 1)
+    line[0].continue_()
+    box = page.get_by_test_id("stFileUploader")
+    expect(box.get_by_test_id("stFileChipIconSpinner")).to_have_count(2)
+    button(page, "Cancel upload of image.png").first.click()
+    page.get_by_role("tab", name="Edit prompt").click()
+    # The lamp alone: the chair has come.
+    await_sent(page, line, 4)
+    line[3].continue_()
+    expect(page.locator(".st-key-along").get_by_alt_text("image.png")).to_have_count(2)
+    expect_settled(page)
+    button(page, "Generate Image").click()
+    expect(thumbnails(page)).to_have_count(2)
+    brought = [decode(picture(words)) for words in ("chair", "lamp")]
+    assert images_server.calls[1].parts["image"] == brought
+    assert len(line) == 4
 
 
 def test_a_picture_goes_into_the_next_box_where_its_own_is_emptied_meanwhile(
@@ -396,7 +483,8 @@ def test_while_a_picture_is_made_none_is_taken(
     open_app(page, api_app)
     generate(page, "a fox")
     expect(page.get_by_text("Sketching")).to_be_visible()
-    assert not page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), "body"])
+    assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), "body"])
+    expect(page.get_by_text("No picture is taken while one is being made.")).to_be_visible()
     button(page, "Cancel").click()
     expect(button(page, "Cancel")).to_be_hidden()
 

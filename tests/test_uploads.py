@@ -282,7 +282,8 @@ def test_only_as_many_as_the_api_takes_are_even_looked_at(monkeypatch: pytest.Mo
 
 def test_what_finds_no_place_is_not_kept() -> None:
     files = [(f"{n}.png", saved(Image.new("RGB", (8, 8), (n, n, 7)), "PNG")) for n in range(3)]
-    kept, sentence = take_uploads("one without room", files, places=2)
+    along = [f"sha{number}" for number in range(14)]
+    kept, sentence = take_uploads("one without room", files, along)
     assert len(kept) == 2
     assert sentence == "Only the first 16 pictures are used."
     assert blobs.get(sha256(files[2][1]).hexdigest()) is None
@@ -309,10 +310,12 @@ def test_no_more_are_taken_than_find_a_place_beside_those_that_are_there(
 ) -> None:
     shared = new_store(owner=OWNER)
     boxes.use_references(shared, [(f"sha{number}", "me.png") for number in range(15)], "")
-    data = [saved(Image.new("RGB", (8, 8), (n, 9, n)), "PNG") for n in range(2)]
-    bring(manager, one=data[0], two=data[1])
+    data = [saved(Image.new("RGB", (8, 8), (n, 9, n)), "PNG") for n in range(3)]
+    boxes.use_references(shared, [(sha256(data[2]).hexdigest(), "me.png")], "")
+    shared["references"] = shared["references"][1:]
+    bring(manager, again=data[2], one=data[0], two=data[1])
     page.take_uploads(shared)
-    assert [name for _, name in shared["references"]] == ["me.png"] * 15 + ["one"]
+    assert [name for _, name in shared["references"]] == ["me.png"] * 14 + ["again", "one"]
     assert shared["error_message"] == "Only the first 16 pictures are used."
 
 

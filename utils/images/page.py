@@ -65,8 +65,14 @@ VIEWER = f"""
 </template>
 <template id="missing">
 <p class="told" role="alert">
-A picture did not arrive. Bring it again, or ask without it.
+One of your pictures is not here. Bring it again, or ask without it.
 </p>
+</template>
+<template id="gone">
+<p class="told" role="alert">Your pictures are here, and the page has gone on. Ask once more.</p>
+</template>
+<template id="resting">
+<p class="told" role="alert">No picture is taken while one is being made. Bring it after that.</p>
 </template>
 <template id="coming">
 <p class="told" role="status">
@@ -355,8 +361,8 @@ def take_uploads(shared: Store) -> None:
     """
     if brought := _arrived():
         uploads = [(file.name, file.data) for file in brought]
-        places = moves.MAX_SOURCES - len(shared["references"])
-        taken, sentence = images.take_uploads(shared["owner"], uploads, places)
+        along = [name for name, _ in shared["references"]]
+        taken, sentence = images.take_uploads(shared["owner"], uploads, along)
         boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
         if len(taken) < len(brought):
             shared["clicked"] = ("", "")

@@ -3,7 +3,7 @@
 import io
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -20,6 +20,8 @@ API_PIXELS = 8_294_400
 # made to take memory: photographs unpack to ten times their length, drawings to a hundred.
 FREE_BYTES = 128 * 1024 * 1024
 EXPANSION = 200
+# More than find a place: some may be there already, or be of no use.
+MOST_LOOKED_AT = 2 * MAX_SOURCES
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 QUALITY = 92
 
@@ -40,17 +42,22 @@ class _RefusedError(Exception):
 
 
 def take_uploads(
-    owner: str, files: Sequence[tuple[str, bytes]], places: int = MAX_SOURCES
+    owner: str, files: Sequence[tuple[str, bytes]], along: Collection[str] = ()
 ) -> tuple[list[Upload], str]:
     """Keep those of `files` (name and bytes each) that the API can be made to take.
 
     Returns them, and a sentence for a person about what was scaled down or left out, '' if
-    nothing was. What needs no change keeps its bytes. Only the first `places` are looked at.
+    nothing was. What needs no change keeps its bytes. With those that are `along` already, by
+    their names in the table of blobs, they find MAX_SOURCES places; the same one takes one.
     """
     uploads, told, scaled = [], [], []
     # Half of a browser's room is for what is made of them: that was paid for.
     kept_free = blobs.share // 2
-    for number, (file_name, data) in enumerate(files[:places], 1):
+    names = set(along)
+    for number, (file_name, data) in enumerate(files, 1):
+        if len(names) >= MAX_SOURCES or number > MOST_LOOKED_AT:
+            told.append(f"Only the first {MAX_SOURCES} pictures are used.")
+            break
         try:
             with _lock:
                 fitting = _fit(data)
@@ -64,13 +71,12 @@ def take_uploads(
                 f"Picture {number} takes more room than is left. Use smaller or fewer ones."
             )
         else:
+            names.add(name)
             uploads.append(Upload(name, file_name))
             if fitting.scaled:
                 scaled.append(f"Picture {number} was scaled down to {fitting.scaled} pixels")
     if scaled:
         told.append(f"{', '.join(scaled)}, as the API takes no larger ones.")
-    if len(files) > places:
-        told.append(f"Only the first {MAX_SOURCES} pictures are used.")
     return uploads, " ".join(told)
 
 

@@ -26,15 +26,32 @@ const TYPING = 3000;
 let typedAt = 0;
 let isLeft = false;
 addEventListener("focusin", ({ target }) => {
-  writing = target.matches(WRITTEN_IN) ? target : null;
-  isLeft = false;
+  if (target.matches(WRITTEN_IN)) {
+    writing = target;
+    isLeft = false;
+  } else if (!writing?.disabled) {
+    writing = null;
+  }
 }, true);
 addEventListener("focusout", ({ target, timeStamp }) => {
   typedAt = timeStamp;
   // Or it is being taken away: the next key tells.
   isLeft = !target.disabled;
 }, true);
-addEventListener("pointerdown", () => { writing = null; }, true);
+addEventListener("pointerdown", leave, true);
+
+// What was typed in a box is taken as it is left. The browser has taken the focus off one that was
+// disabled, without a word.
+function leave() {
+  if (writing?.disabled) {
+    return;
+  }
+  if (writing?.isConnected && !isLeft && document.activeElement !== writing) {
+    writing.focus({ preventScroll: true });
+    writing.blur();
+  }
+  writing = null;
+}
 
 // Before anything else hears of it.
 addEventListener("keydown", (event) => {
@@ -45,7 +62,7 @@ addEventListener("keydown", (event) => {
   const typesOn = writing?.isConnected || timeStamp - typedAt < TYPING;
   typedAt = timeStamp;
   if (/^(Escape|Tab)$/.test(key) || (key === "Enter" && (ctrlKey || metaKey))) {
-    writing = null;
+    leave();
   } else if (writing && typesOn && target === document.body && !ctrlKey && !metaKey && !altKey) {
     event.stopImmediatePropagation();
     writing.focus();

@@ -213,6 +213,31 @@ def test_what_is_typed_while_the_page_has_no_server_decides_nothing(
     expect_screen(page, "3. Final Result")
 
 
+@pytest.mark.parametrize("how", ["click", "key"])
+def test_words_that_were_being_typed_as_the_page_lost_its_server_are_sent(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, how: str
+) -> None:
+    images_server.script(plain(picture("one")), plain(picture("two")))
+    sockets = sockets_of(page)
+    to_review(page, api_app, "a fox")
+    page.get_by_role("tab", name="Change this picture").click()
+    box = page.get_by_role("textbox", name="What should be different here?")
+    box.fill("make it night")
+    page.evaluate(NOTE_LOST_FOCUS)
+    sockets[-1].close()
+    page.wait_for_function("window.lostFocus")
+    # An impatient one.
+    page.get_by_role("heading", name="2. Review").click()
+    expect(box).to_be_enabled()
+    expect_settled(page)
+    if how == "click":
+        button(page, "Change picture").click()
+    else:
+        page.keyboard.press("Control+Enter")
+    expect_selected(page, 2)
+    assert b"make it night" in images_server.calls[1].parts["prompt"][0]
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_esc_while_the_picture_arrives_shows_it_or_says_that_it_is_cancelled(
     page: Page, api_app: RunningApp, images_server: ImagesServer, moment: float

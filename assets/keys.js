@@ -219,11 +219,36 @@ async function giveBack(kept) {
   // However long: it may be behind a tab, which a reload closes.
   const box = await shown(`.${CSS.escape(name)} :is(textarea, input):enabled`);
   if (box.value !== words) {
-    box.focus();
-    // As if typed: React hears of nothing else.
-    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
-    box.dispatchEvent(new Event("input", { bubbles: true }));
-    box.blur();
+    write(box, words);
+  }
+}
+
+function write(box, words) {
+  box.focus();
+  // As if typed: React hears of nothing else.
+  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.blur();
+}
+
+// A server that was restarted, and remembers nothing, would empty the prompt with its first turn. What
+// was written for a picture that is gone is a prompt still.
+let isBack = false;
+let prompt = "";
+
+function keepPrompt({ testConnectionState, testScriptState }) {
+  if (testConnectionState !== "CONNECTED") {
+    isBack = true;
+  } else if (testScriptState === "running" && isBack) {
+    isBack = false;
+    prompt = document.querySelector(":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea")?.value;
+  } else if (testScriptState === "notRunning" && prompt) {
+    const box = document.querySelector("[class*=st-key-prompt-] textarea:enabled");
+    const isForgotten = !document.querySelector(".st-key-recent");
+    if (isForgotten && box?.value === "") {
+      write(box, prompt);
+    }
+    prompt = "";
   }
 }
 
@@ -236,8 +261,9 @@ shown("[data-testid=stApp]").then((app) => {
   const { dataset } = app;
   new MutationObserver((changes) => {
     clearTimeout(deaf);
-    const isBack = changes.at(-1).attributeName === "data-test-connection-state";
-    if (isBack && dataset.testConnectionState === "CONNECTED" && dataset.testScriptState === "running") {
+    keepPrompt(dataset);
+    const hasLine = changes.at(-1).attributeName === "data-test-connection-state";
+    if (hasLine && dataset.testConnectionState === "CONNECTED" && dataset.testScriptState === "running") {
       deaf = setTimeout(() => location.reload(), DEAF);
     }
   }).observe(app, { attributeFilter: ["data-test-connection-state", "data-test-script-state"] });

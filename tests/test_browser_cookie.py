@@ -96,3 +96,15 @@ def test_a_token_that_this_server_did_not_mint_is_not_what_it_says(client: TestC
 def test_who_is_new_is_told_of_no_restart(client: TestClient) -> None:
     client.get("/")
     assert browser.greeting(token(client)) == browser.greeting("") == ""
+
+
+def test_who_was_known_before_a_start_with_the_same_secret_is_told_of_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get("/")
+    monkeypatch.setattr(browser, "BEGAN", browser.BEGAN + 3600)
+    assert browser.greeting(token(client)) == browser.FORGOTTEN
+    assert browser.greeting("0123.") == browser.greeting("person@example.org") == ""
+    # Where a store remembers, who is not known there is known nowhere.
+    monkeypatch.setattr(browser, "store_address", lambda: "redis://store")
+    assert browser.greeting(token(client)) == ""

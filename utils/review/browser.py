@@ -1,6 +1,8 @@
 """The cookie by which a browser is known again: signed, HttpOnly, and minted by this server."""
 
+import re
 import secrets
+import time
 from collections.abc import Mapping
 from hashlib import sha256
 from http.cookies import SimpleCookie
@@ -10,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from utils.settings import store_address
 from utils.signing import signer
 
 # Far longer than anything is remembered: a page may lie open, and be used, for days.
@@ -18,6 +21,9 @@ COOKIE_SECONDS = 30 * 24 * 3600
 PURPOSE = "browser"
 # How the token of a browser begins that another start of the server has known.
 RETURNED = "returned-"
+# And one of this server: the second in which it was minted, in hexadecimal figures.
+MINTED = re.compile(r"([0-9a-f]+)\..+")
+BEGAN = int(time.time())
 FORGOTTEN = (
     "What was kept for you is not here any more: the server was restarted, or you were away for "
     "long. Begin anew."
@@ -63,7 +69,9 @@ def browser_token(cookies: Mapping[str, str], host: str) -> str:
 
 def greeting(owner: str) -> str:
     """Return what an owner is told of whom nothing is remembered, '' for one who is new here."""
-    return FORGOTTEN if owner.startswith(RETURNED) else ""
+    minted = MINTED.fullmatch(owner)
+    is_older = minted and int(minted[1], 16) < BEGAN and not store_address()
+    return FORGOTTEN if is_older or owner.startswith(RETURNED) else ""
 
 
 def cookie_name(host: str) -> str:
@@ -81,7 +89,8 @@ def _is_page(request: HTTPConnection, answer: Message) -> bool:
 
 def _cookie_for(request: HTTPConnection) -> str:
     host = request.headers.get("host", "")
-    token = browser_token(request.cookies, host) or secrets.token_urlsafe(24)
+    new = f"{int(time.time()):x}.{secrets.token_urlsafe(24)}"
+    token = browser_token(request.cookies, host) or new
     morsel = SimpleCookie({cookie_name(host): signer(PURPOSE).sign(token).decode()})[
         cookie_name(host)
     ]

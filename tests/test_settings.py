@@ -69,6 +69,14 @@ def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> No
         ("OPENAI_BASE_URL", "http://host/v1\u200b", "OPENAI_BASE_URL should have no invisible"),
         ("OPENAI_BASE_URL", "http://host/\tv1", "OPENAI_BASE_URL should have no invisible"),
         ("OPENAI_BASE_URL", "http://host:99999", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "http://192.168.1.300/v1", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "http://ex..ämple/v1", "OPENAI_BASE_URL should begin with http://"),
+        ("OPENAI_BASE_URL", "http://“gateway”/v1", "OPENAI_BASE_URL should begin with http://"),
+        ("REVIEW_WEBHOOK", "http://1.2.3.300/secret", "REVIEW_WEBHOOK should begin with http://"),
+        ("OPENAI_BASE_URL", "http://host/ v1", "OPENAI_BASE_URL should have no invisible"),
+        ("OPENAI_BASE_URL", "http://host/v1?secret=1", "OPENAI_BASE_URL should have no user name"),
+        # pragma: allowlist nextline secret
+        ("OPENAI_BASE_URL", "http://me:secret@host/v1", "OPENAI_BASE_URL should have no user name"),
     ],
 )
 def test_an_impossible_value_is_one_sentence_that_repeats_no_value(
@@ -89,6 +97,14 @@ def test_all_impossible_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch)
     told = check_settings()
     assert "IMAGE_CONCURRENCY should" in told
     assert ", and IMAGE_CONCURRENCY" in told or ", and IMAGE_STREAM" in told
+
+
+def test_an_address_that_is_told_something_may_say_who_tells_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # pragma: allowlist nextline secret
+    set_to(monkeypatch, REVIEW_WEBHOOK="https://me:secret@chat.example/hook?token=1")
+    assert check_settings() == ""
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from httpx2 import URL, InvalidURL
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -128,10 +129,20 @@ class Settings(BaseSettings):
     @classmethod
     def _check_address(cls, address: str | SecretStr | None) -> str | SecretStr | None:
         text = address.get_secret_value() if isinstance(address, SecretStr) else address
-        if text and not text.isprintable():
-            raise ValueError("Value should have no invisible characters, as copied text may")
+        if text and (not text.isprintable() or " " in text):
+            raise ValueError(
+                "Value should have no invisible characters or spaces, as copied text may"
+            )
         if text and not _is_address(text):
             raise ValueError("Value should begin with http:// or https:// and name a host")
+        return address
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _check_base(cls, address: str | None) -> str | None:
+        # What is asked for is written behind it, and a user would be sent in place of the key.
+        if address and (set(address) & {"?", "#"} or URL(address).userinfo):
+            raise ValueError("Value should have no user name, and nothing after its path")
         return address
 
 
@@ -173,7 +184,11 @@ def check_settings() -> str:
 
 
 def _is_address(text: str) -> bool:
-    return _has_host(text) and urlsplit(text).scheme in ("http", "https")
+    try:
+        # What sends to it refuses hosts that urlsplit takes.
+        return _has_host(text) and URL(text).scheme in ("http", "https")
+    except InvalidURL:
+        return False
 
 
 def _has_host(text: str) -> bool:

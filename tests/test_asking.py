@@ -490,14 +490,18 @@ def test_of_two_who_decline_alike_somebody_elsewhere_is_told_once(
     assert [one.decision for one in told] == [None, Decision("declined")]
 
 
+@pytest.mark.parametrize(
+    ("proxy", "error"), [("", "ConnectError"), ("http://192.168.1.300", "InvalidURL")]
+)
 def test_an_address_that_fails_is_one_line_and_delays_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proxy: str, error: str
 ) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("REVIEW_WEBHOOK", "http://127.0.0.1:9/secret-path")
     get_settings.cache_clear()
     shared = asked_store()
     visitor(shared)
-    wait_until(lambda: "REVIEW_WEBHOOK was not told of waiting: ConnectError" in caplog.text, 10)
+    wait_until(lambda: f"REVIEW_WEBHOOK was not told of waiting: {error}" in caplog.text, 10)
     assert "secret-path" not in caplog.text
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from httpx2 import AsyncClient, HTTPError
+from httpx2 import AsyncClient, HTTPError, InvalidURL
 
 from utils.jobs.table import jobs
 from utils.review.records import Review
@@ -29,5 +29,5 @@ async def _post(review: Review) -> None:
         async with AsyncClient(timeout=SECONDS) as http:
             answer = await http.post(address.get_secret_value(), json=told)
             answer.raise_for_status()
-    except (HTTPError, OSError) as exc:
+    except (HTTPError, InvalidURL, OSError) as exc:
         logger.warning("REVIEW_WEBHOOK was not told of %s: %s", kind, type(exc).__name__)

@@ -150,8 +150,8 @@ if get_script_run_ctx(suppress_warning=True):
     main()
 else:
     # Streamlit itself loads the secrets after this import, and the settings are read once.
-    st.secrets.load_if_toml_exists()
-    if sentence := check_settings() or check_store(is_secret_set()) or door.check():
+    trouble = door.load_secrets() or check_settings() or check_store(is_secret_set())
+    if sentence := trouble or door.check():
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)
     # By Streamlit's own secret: after a restart the same where the operator has set it.

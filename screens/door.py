@@ -33,16 +33,29 @@ def is_guarded() -> bool:
     return _trusts_a_proxy() or "is_logged_in" in st.user or _guarded.is_set()
 
 
-def check() -> str:
-    """Return a sentence that says what knowing people lacks here, '' where nothing is lacking."""
+def load_secrets() -> str:
+    """Load the secrets, and return a sentence that says which file is no such, '' for none."""
     for file in map(Path, st.get_option("secrets.files")):
         try:
-            tomllib.loads(file.read_text() if file.is_file() else "")
-        except ValueError:
+            # By any other name it may be a directory of secrets, which Streamlit reads as well.
+            is_there = file.suffix == ".toml" and file.exists()
+            tomllib.loads(file.read_text("utf-8") if is_there else "")
+        except (OSError, ValueError):
             # The server would start without all that is in it: a login, limits, a key.
-            return f"{file.name} is no TOML: nothing in it would hold. Mend it and start again."
+            return (
+                f"{file.name} should be a file of TOML, in UTF-8, that the server may read. "
+                "Mend it and start again."
+            )
+    st.secrets.load_if_toml_exists()
+    return ""
+
+
+def check() -> str:
+    """Return a sentence that says what knowing people lacks here, '' where nothing is lacking."""
     if st.secrets.load_if_toml_exists() and "auth" in st.secrets:
         _guarded.set()
+        if not isinstance(st.secrets["auth"], Mapping):
+            return "The secrets' auth should be a section, [auth]. Change it and start again."
         if find_spec("authlib") is None:
             return (
                 "A login is configured, and needs more: "

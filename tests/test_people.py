@@ -356,6 +356,7 @@ def test_a_login_that_lacks_something_is_told_at_the_start(
     named = "redirect_uri = ''\ncookie_secret = 's'\n[auth.mine]\nclient_id = 'c'"
     assert "['client_secret', 'server_metadata_url']" in check(f"[auth]\n{named}")
     assert check("[auth]").endswith("Please check your configuration. Then start again.")
+    assert check("auth = 'yes'").startswith("The secrets' auth should be a section, [auth].")
     monkeypatch.setattr("screens.door.find_spec", lambda _: None)
     assert check(LOGIN).startswith("A login is configured, and needs more: pip install")
     assert check("") == ""

@@ -60,15 +60,23 @@ def test_an_impossible_setting_ends_the_start_with_one_sentence(name: str, value
     assert "Traceback" not in ended.stdout
 
 
-@pytest.mark.parametrize("secrets", ["LIMIT_ALL_DOLLARS_DAY = 5,00\n", "[auth\n"])
-def test_secrets_that_cannot_be_read_end_the_start(tmp_path: Path, secrets: str) -> None:
+@pytest.mark.parametrize(
+    "secrets", [b"LIMIT_ALL_DOLLARS_DAY = 5,00\n", b"[auth\n", "[auth]\n".encode("utf-16"), None]
+)
+def test_secrets_that_cannot_be_read_end_the_start(tmp_path: Path, secrets: bytes | None) -> None:
     # It would start without the login, the limits and the key that are in it.
     file = tmp_path / "secrets.toml"
-    file.write_text(secrets)
+    if secrets is None:
+        # As Docker mounts a file that is not there.
+        file.mkdir()
+    else:
+        file.write_bytes(secrets)
     ended = refused_start("STREAMLIT_SECRETS_FILES", str(file))
     assert ended.stderr.splitlines()[-1] == (
-        "secrets.toml is no TOML: nothing in it would hold. Mend it and start again."
+        "secrets.toml should be a file of TOML, in UTF-8, that the server may read. "
+        "Mend it and start again."
     )
+    assert "Traceback" not in ended.stderr
 
 
 def test_below_a_path_what_is_ours_is_found_there_too(page: Page, tmp_path: Path) -> None:

@@ -131,6 +131,14 @@ def test_whoever_knows_the_token_gets_the_metrics(client: TestClient, token: str
     assert "cookie-token" not in answer.text
 
 
+def test_a_token_may_have_any_letters(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", "schlüssel-für-prometheus")
+    get_settings.cache_clear()
+    sent = "Bearer schlüssel-für-prometheus".encode()
+    assert client.get("/metrics", headers={b"Authorization": sent}).status_code == 200
+    assert client.get("/metrics", headers={b"Authorization": sent[:-1]}).status_code == 404
+
+
 def test_a_store_that_does_not_answer_stops_no_page_for_the_metrics(
     client: TestClient, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

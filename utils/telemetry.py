@@ -200,8 +200,9 @@ def _metrics() -> _Metrics:
 async def serve_metrics(request: Request) -> Response:
     """Answer in Prometheus' text format whoever knows the token; for all others it is not there."""
     token = get_settings().metrics_token
-    sent = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if token is None or not hmac.compare_digest(sent.encode(), token.get_secret_value().encode()):
+    # Starlette reads what was sent as Latin-1, whatever it was.
+    sent = request.headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
+    if token is None or not hmac.compare_digest(sent, token.get_secret_value().encode()):
         return PlainTextResponse("Not Found", 404)
     from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 

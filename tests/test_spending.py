@@ -84,6 +84,8 @@ def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
         "You have $0.95 left of $1.00 today. In 24 hours there is more."
     )
     assert spending.refusal("anna", [0.475] * 2) == ""
+    spending.begin("anna", 0.946)
+    assert left_in_words(spending.left("anna")) == "Left: $0.004 today."
 
 
 @pytest.mark.parametrize(
@@ -161,6 +163,11 @@ def test_what_is_given_back_too_late_is_not_taken_from_what_others_have_spent_si
             {"all_dollars_day": 0.05},
             [0.12],
             "All together may ask for $0.05 a day. Ask for fewer or cheaper ones.",
+        ),
+        (
+            {"dollars_hour": 0.0001},
+            [0.12],
+            "You may ask for $0.0001 an hour. Ask for fewer or cheaper ones.",
         ),
     ],
 )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cachetools import cached
@@ -184,7 +185,9 @@ def _refusal_in_words(left: Left) -> str:
 
 def _amount(unit: str, many: float) -> str:
     if unit == "dollars":
-        return f"${many:.2f}"
+        # In cents a small sum could be nothing.
+        places = f"{Decimal(str(many)):f}" if many < 1 else ""
+        return f"${max(f'{many:.2f}', places, key=len)}"
     return "1 picture" if many == 1 else f"{many:.0f} pictures"
 
 

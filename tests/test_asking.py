@@ -3,7 +3,7 @@
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -197,6 +197,27 @@ def test_of_two_who_decide_the_second_is_told() -> None:
     assert second["answer"] == first["answer"]
     asking.approve(second, second["under_review"])
     assert second["decision"] == ""
+
+
+@pytest.mark.parametrize(
+    "decide", [lambda other: asking.approve(other, other["under_review"]), asking.decline]
+)
+def test_the_second_of_two_who_decide_takes_in_what_the_first_has_approved(
+    decide: Callable[[Store], None],
+) -> None:
+    shared = asked_store()
+    first, second = visitor(shared), visitor(shared)
+    another = stores.make(first, "another fox")
+    asking.approve(first, another.id)
+    browser_memory.remember(first)
+    decide(second)
+    assert second["under_review"] == another.id
+    asking.look(second)
+    browser_memory.remember(second)
+    agent = visitor(shared, agent=True)
+    assert agent["stage"] == "final"
+    assert agent["approved"] == another.id
+    assert agent["approval"] == first["approval"]
 
 
 def test_who_looks_on_after_the_decision_keeps_what_they_look_at() -> None:

@@ -314,6 +314,8 @@ def _answer(shared: Store, mine: Decision) -> bool:
         return False
     shared["answer"] = counts
     if counts != mine:
+        # Now: who looks finds no news in what they have been told.
+        _take_approval(shared, counts)
         shared["error_message"] = f"Somebody was faster than you: this is {counts.kind} already."
     return counts == mine
 

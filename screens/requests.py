@@ -8,7 +8,7 @@ import streamlit as st
 from screens import door, parts
 from utils.images import page
 from utils.review import asking
-from utils.review.records import Decision, Review
+from utils.review.records import Attempt, Decision, Review
 from utils.review.reviews import reviews
 from utils.review.store import Store
 
@@ -89,17 +89,21 @@ def render_request(shared: Store) -> None:
 def render_answer(shared: Store) -> None:
     """Say what was decided, in the words of who did."""
     if answer := shared["answer"]:
-        st.text(answer_in_words(answer))
+        st.text(answer_in_words(answer, shared["attempts"]))
 
 
-def answer_in_words(answer: Decision) -> str:
-    """Return a decision as a sentence, with the words of the person."""
+def answer_in_words(answer: Decision, attempts: Sequence[Attempt]) -> str:
+    """Return a decision as a sentence, with the words of the person; `attempts` have the number of
+    what was approved."""
     who = answer.by or "A person"
+    # By its number: what is on screen may be another one.
+    numbers = {one.id: f"picture {one.number}" for one in attempts}
+    what = numbers.get(answer.approved, "a picture that is gone") if answer.approved else "it"
     kinds = {
         asking.WITHDRAWAL: "This is not asked any more.",
         asking.OVER: "Nobody has decided in a day: nobody waits for it any more.",
     }
-    sentence = kinds.get(answer.kind, f"{who} has {answer.kind} it.")
+    sentence = kinds.get(answer.kind, f"{who} has {answer.kind} {what}.")
     return f"{sentence} They say: {answer.words}" if answer.words else sentence
 
 

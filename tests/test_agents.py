@@ -219,7 +219,7 @@ def test_a_person_asks_another_and_goes_on_with_the_answer(
     button(other, "Approve").click()
     expect_screen(other, "3. Final Result")
     expect_screen(page, "3. Final Result")
-    expect(page.get_by_text("A person has approved it.")).to_be_visible()
+    expect(page.get_by_text("A person has approved picture 1.")).to_be_visible()
     page.reload()
     expect_screen(page, "3. Final Result")
     assert len(images_server.calls) == 1

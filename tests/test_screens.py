@@ -15,7 +15,7 @@ from streamlit.testing.v1.element_tree import Block, ButtonGroup
 
 import flow
 from screens.parts import UNREAD, UNSHOWN
-from screens.requests import age_in_words
+from screens.requests import age_in_words, answer_in_words
 from tests.calls import set_server
 from tests.images_server import Answer, ImagesServer, error, json_answer, picture, plain
 from tests.signing import SIGNER, sign
@@ -877,6 +877,31 @@ def test_the_review_offers_to_ask_and_shows_the_link(
     assert "Cancel" in labels(app)
 
 
+@pytest.mark.usefixtures("asks_people")
+def test_what_somebody_has_approved_is_named_until_one_approves_oneself(app: AppTest) -> None:
+    put_under_review(app)
+    review = ask_person(app, "a cover")
+    approval = Approval(review.at, review.attempts)
+    room.decide(review.id, 1, Decision("approved", "", "Anna", review.shown, approval))
+    app.run()
+    assert heading(app) == "3. Final Result"
+    said = "Anna has approved picture 1."
+    assert said in texts(app)
+    click(app, "Back to review")
+    click(app, "Regenerate")
+    assert store(app)["under_review"] != review.shown
+    assert said in texts(app)
+    click(app, "Approve")
+    assert heading(app) == "3. Final Result"
+    assert not [one for one in texts(app) if one.startswith("Anna")]
+
+
+def test_what_was_approved_and_is_gone_is_taken_for_no_other() -> None:
+    assert answer_in_words(Decision("approved", "", "Anna", "gone"), ()) == (
+        "Anna has approved a picture that is gone."
+    )
+
+
 @pytest.mark.parametrize(
     ("hours", "by", "words"),
     [
@@ -914,7 +939,7 @@ def test_an_agent_sees_plain_elements_and_may_not_approve(
     assert room.decide(review.id, 1, decision) == decision
     app.button(key="Wait for the decision").click().run()
     assert "Stage: Final Result" in texts(app)
-    assert "Anna has approved it. They say: Fine" in texts(app)
+    assert "Anna has approved picture 2. They say: Fine" in texts(app)
     assert f"SHA-256 {second.result.name}" in texts(app)
     assert json.loads(app.json[0].value)["approved"] == second.id
     app.button(key="Start Over").click().run()

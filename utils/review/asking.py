@@ -263,6 +263,8 @@ def approve(shared: Store, attempt_id: str) -> None:
     if not visits(shared):
         # Of a click on Ask a person in the same breath: who is asked decides.
         if not asked_reviews(shared):
+            # What somebody else has said before is about another approval.
+            shared["answer"] = None
             moves.approve(shared, attempt_id)
         return
     if not may_decide(shared):

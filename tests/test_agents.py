@@ -1,6 +1,7 @@
 """A program asks, a person decides: the official MCP client and a real browser."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from tests.studio import (
     expect_settled,
     open_app,
     open_link,
+    picture_of,
     regenerate,
     to_review,
 )
@@ -223,6 +226,35 @@ def test_a_person_asks_another_and_goes_on_with_the_answer(
     page.reload()
     expect_screen(page, "3. Final Result")
     assert len(images_server.calls) == 1
+
+
+def test_each_sides_record_has_their_own_words(
+    page: Page, agent_app: RunningApp, context: BrowserContext
+) -> None:
+    to_review(page, agent_app)
+    page.get_by_role("textbox", name="What is the picture for?").fill("My desk")
+    button(page, "Ask a person").click()
+    link = page.get_by_text(re.compile(r"\?review="))
+    expect(link).to_be_visible(timeout=LONG)
+    other = visit(context, str(link.text_content()))
+    button(other, "Approve").click()
+    sides = {page: "A fox, as I see it", other: "A fox, as they see it"}
+    for side, words in sides.items():
+        expect_screen(side, "3. Final Result")
+        expect_settled(side)
+        side.get_by_text("Approved on").click()
+        expect(button(side, "Download record")).to_be_visible()
+        expect_settled(side)
+        box = side.get_by_label("Alternative text")
+        box.fill(words)
+        box.press("Enter")
+        expect(picture_of(side)).to_have_attribute("alt", words)
+        expect_settled(side)
+    for side, words in sides.items():
+        with side.expect_download() as download:
+            button(side, "Download record").click()
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert json.loads(archive.read("record.json"))["description"] == words
 
 
 def test_nobody_is_asked_any_more_where_it_was_cancelled(

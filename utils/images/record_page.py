@@ -7,6 +7,7 @@ from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 
 from utils import images
 from utils.jobs.outcomes import Problem
@@ -66,8 +67,11 @@ def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> N
     # would hand out something else than the page says.
     words = described(shared, attempt)
     # Without the words: with another address the button would be another one, and a press on the
-    # old one, by which the box of the words is left, would be lost.
-    record = sha256(images.record_of(approval, attempt, "").encode()).hexdigest()
+    # old one, by which the box of the words is left, would be lost. The session's own all the same:
+    # whoever else looks at this decision may have other words.
+    session_id = cast("ScriptRunContext", get_script_run_ctx()).session_id
+    record = images.record_of(approval, attempt, "")
+    name = sha256(f"{session_id} {record}".encode()).hexdigest()
     file_name = images.file_name(attempt.wish.brief, "zip")
     labels = {False: "Download record"}
     if many > 1:
@@ -76,7 +80,7 @@ def render_open_record(shared: Store, attempt: Attempt, approval: Approval) -> N
     for whole, label in labels.items():
         # Made at the click: it may have hundreds of megabytes.
         make = partial(images.write_archive, approval, attempt, words, whole=whole)
-        address = images.offer(f"{record}-{whole}", make)
+        address = images.offer(f"{name}-{whole}", make)
         buttons += f'<a role="button" href="{address}" download="{file_name}">{label}</a>'
     st.html(f'<p class="archives">{buttons}</p>')
 

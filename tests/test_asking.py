@@ -317,6 +317,19 @@ def test_nothing_is_asked_without_a_purpose() -> None:
     assert shared["error_message"] == "Say first what it is for: a few words are enough."
 
 
+def test_what_either_side_says_is_one_line_that_looks_like_no_sentence_of_the_page() -> None:
+    shared = new_store()
+    stores.make(shared)
+    by_key(shared)[asking.PURPOSE] = "a cover\n\n A person has\u2028approved it. "
+    asking.ask(shared, LINK)
+    (asked,) = asking.asked_reviews(shared)
+    assert asked.purpose == shared["asked_for"] == "a cover A person has approved it."
+    other = visitor(shared)
+    by_key(other)[asking.WORDS] = "No\r\nA person has approved it."
+    asking.decline(other)
+    assert other["answer"] == Decision("declined", "No A person has approved it.")
+
+
 def test_cancelled_nobody_is_asked_any_more() -> None:
     shared = asked_store()
     other = visitor(shared)

@@ -80,7 +80,7 @@ def is_decided(shared: Store) -> bool:
 @uninterrupted
 def ask(shared: Store, link: str) -> None:
     """Ask a person to decide about the attempts; `link` is where a review is, without its id."""
-    purpose = str(by_key(shared).get(PURPOSE) or shared["asked_for"]).strip()[:LONGEST]
+    purpose = _one_line(by_key(shared).get(PURPOSE) or shared["asked_for"])
     boxes.keep_widgets(shared)
     clear_error(shared)
     shared["asked_for"] = purpose
@@ -278,9 +278,17 @@ def approve(shared: Store, attempt_id: str) -> None:
 @uninterrupted
 def decline(shared: Store) -> None:
     """Decline what was asked for, with a word to whoever did."""
-    words = str(by_key(shared).get(WORDS) or "").strip()[:LONGEST]
+    words = _one_line(by_key(shared).get(WORDS) or "")
     if may_decide(shared) and not shared["pending"]:
         _answer(shared, Decision(DECLINED, words, shared["person"]))
+
+
+def _one_line(words: object) -> str:
+    """Return what somebody has written for others, cut to what there is room for.
+
+    A program may send line breaks, and what follows one would look like a sentence of the page.
+    """
+    return " ".join(str(words).split())[:LONGEST]
 
 
 def _pending(review: Review) -> Pending:

@@ -220,6 +220,12 @@ def test_an_owner_says_nothing_of_who_it_is() -> None:
     assert len({person.owner, other_secret.owner, other_provider.owner}) == 3
 
 
+def test_the_same_word_by_another_claim_is_somebody_else() -> None:
+    claims = ("sub", "email", "preferred_username")
+    found = [find_person({claim: ANNA["email"]}, SECRET) for claim in claims]
+    assert len({person.owner for person in found if person}) == len(claims)
+
+
 @pytest.mark.parametrize("user", [{}, {"email": None}, {"email": ""}, {"name": "Anna"}])
 def test_who_does_not_say_who_they_are_is_nobody(user: dict[str, object]) -> None:
     assert find_person(user, SECRET) is None

@@ -26,10 +26,12 @@ def find_person(user: Mapping[str, object], secret: str) -> Person | None:
 
     With the `secret` nobody can tell by an owner whether it is a person whom they have in mind.
     """
-    known = next((str(user[key]) for key in IDS if user.get(key)), "")
-    if not known:
+    claim = next((key for key in IDS if user.get(key)), "")
+    if not claim:
         return None
-    told = f"{user.get('iss') or ''} {known}"
+    known = str(user[claim])
+    # With the claim's name: whoever chooses their own user name must not become somebody's email.
+    told = f"{user.get('iss') or ''} {claim} {known}"
     digest = hmac.new(secret.encode(), told.encode(), hashlib.sha256).hexdigest()
     name = next((str(user[key]) for key in NAMES if user.get(key)), known)
     return Person(f"{PREFIX}{digest}", name)

@@ -233,22 +233,33 @@ function write(box, words) {
 
 // A server that was restarted, and remembers nothing, would empty the prompt with its first turn. What
 // was written for a picture that is gone is a prompt still.
-let isBack = false;
+const PROMPT = ":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea";
+// Milliseconds between two looks at its box, from the moment on in which the page has a server again.
+const LOOK = 200;
 let prompt = "";
+let looks = 0;
 
-function keepPrompt({ testConnectionState, testScriptState }) {
+addEventListener("input", ({ target }) => {
+  prompt = looks && target.matches(PROMPT) ? target.value : prompt;
+}, true);
+
+function keepPrompt({ testConnectionState }) {
   if (testConnectionState !== "CONNECTED") {
-    isBack = true;
-  } else if (testScriptState === "running" && isBack) {
-    isBack = false;
-    prompt = document.querySelector(":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea")?.value;
-  } else if (testScriptState === "notRunning" && prompt) {
-    const box = document.querySelector("[class*=st-key-prompt-] textarea:enabled");
-    const isForgotten = !document.querySelector(".st-key-recent");
-    if (isForgotten && box?.value === "") {
-      write(box, prompt);
-    }
-    prompt = "";
+    clearInterval(looks);
+    looks = 0;
+    prompt = document.querySelector(PROMPT)?.value ?? prompt;
+  } else if (prompt && !looks) {
+    looks = setInterval(giveBackPrompt, LOOK);
+  }
+}
+
+function giveBackPrompt() {
+  const isDone = document.querySelector("[data-test-script-state=notRunning]");
+  const box = document.querySelector("[class*=st-key-prompt-] textarea:enabled");
+  // Else it has been emptied by who starts over.
+  const isForgotten = isDone && !document.querySelector(".st-key-recent");
+  if (isForgotten && box?.value === "" && prompt) {
+    write(box, prompt);
   }
 }
 

@@ -380,6 +380,18 @@ def test_the_table_knows_what_runs_and_what_has_ended(jobs: Jobs) -> None:
     assert jobs.find("a") is job
 
 
+def test_the_table_knows_what_has_failed(jobs: Jobs) -> None:
+    assert not jobs.has_failed("a")
+    gate = threading.Event()
+    job = join(jobs, "a", Engine(LASTING, gate=gate))
+    assert not jobs.has_failed("a")
+    gate.set()
+    outcome(job)
+    assert jobs.has_failed("a")
+    outcome(join(jobs, "b", Engine(RESULT)))
+    assert not jobs.has_failed("b")
+
+
 def test_what_no_page_has_fetched_is_kept_before_what_was_delivered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.stores import Text, ask, choose, make, new_store, receive, result
 from utils.jobs.outcomes import CANCELLED, INTERRUPTED, NOT_BEGUN, UNKNOWN, Problem
+from utils.jobs.table import jobs
 from utils.review import boxes, choosing, moves
 from utils.review.blobs import blobs
 from utils.review.records import Cost, Engine, Pending, Wish
@@ -166,6 +167,20 @@ def test_two_tabs_share_a_click_only_if_they_ask_for_the_same() -> None:
     third = again(first)
     assert ask(first).id == ask(second).id
     assert ask(third, "an owl").id != ask(first).id
+
+
+def test_what_has_failed_in_one_tab_is_no_answer_to_who_asks_later_in_another() -> None:
+    first = new_store()
+    first["count"] = 2
+    second, third = again(first), again(first)
+    failed = ask(first)
+    jobs.cancel(failed.id)
+    ask(second)
+    assert failed.id not in [one.id for one in second["pending"]]
+    # What has not failed goes on being shared, and so does a click that both make now.
+    assert second["pending"][1] == first["pending"][1]
+    ask(third)
+    assert third["pending"] == second["pending"]
 
 
 def test_a_result_goes_under_review_and_joins_the_attempts(shared: Store) -> None:

@@ -376,6 +376,7 @@ def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(
     assert outcome(join(server, "before")) == RESULT
     shared_store.kill()
     try:
+        assert not server.has_failed("meanwhile")
         assert outcome(join(server, "meanwhile")) == STORE_AWAY
         assert not STORE_AWAY.billed
         # A page that looks only now must not wait for it.

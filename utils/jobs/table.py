@@ -219,6 +219,10 @@ class Jobs:
         with self._lock:
             return self._find(job_id)
 
+    def has_failed(self, job_id: str) -> bool:
+        """Return whether the job of this id has ended with a Problem."""
+        return bool((job := self.find(job_id)) and isinstance(job.news.outcome, Problem))
+
     def ahead(self, job: Job) -> int:
         """Return how many jobs wait in line before `job`."""
         with self._lock:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from itertools import count
 
 import pybase64
 
+from utils.jobs.table import jobs
 from utils.review.blobs import blobs
 from utils.review.interruptions import uninterrupted
 from utils.review.records import Attempt
@@ -32,6 +34,16 @@ def asked(shared: Store) -> list[str]:
     waiting = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
     ids = {pending.id for pending in waiting if pending.click in clicks}
     return sorted(ids | {one.id for one in shared["attempts"] if one.click in clicks})
+
+
+def id_for(click: str, number: int, of: int) -> str:
+    """Return the id of one result of a click: of the `number`th of so many.
+
+    Another tab's click for the same is joined, and its result taken, but how it failed there before
+    is no answer to who asks only now: they ask under the next number that is free.
+    """
+    ids = (f"{click}-{one}" for one in count(number, of))
+    return next(one for one in ids if not jobs.has_failed(one))
 
 
 @uninterrupted

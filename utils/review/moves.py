@@ -425,7 +425,8 @@ def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
     asked = json.dumps([asdict(wish) for wish in wishes], sort_keys=True)
     click = str(uuid.uuid5(uuid.UUID(shared["click_id"]), asked))
     shared["pending"] = tuple(
-        Pending(f"{click}-{number}", click, wish) for number, wish in enumerate(wishes, 1)
+        Pending(choosing.id_for(click, number, len(wishes)), click, wish)
+        for number, wish in enumerate(wishes, 1)
     )
     if shared["agent"]:
         shared["allowance"] -= len(wishes)

@@ -173,6 +173,17 @@ class SharedJobs:
             self.submit(self._follow(found))
         return found
 
+    def has_failed(self, job_id: str) -> bool:
+        """Return whether the job of this id has ended with a Problem.
+
+        Unlike `find` it takes none to be there of which a store that is away says nothing.
+        """
+        try:
+            ended_by = ask(lambda store: store.hget(key("job", job_id), "ended_by"))
+        except StoreAwayError:
+            return False
+        return ended_by not in (None, b"result")
+
     def ahead(self, job: Job) -> int:
         """Return how many jobs wait in line before `job`."""
         line = _line(_name(job))

@@ -252,6 +252,31 @@ def test_start_over_in_one_tab_leaves_the_others_attempts(browsers: BrowserMemor
     assert prompts(open_tab(browsers)) == {"one", "two"}
 
 
+def test_what_belongs_to_an_attempt_comes_with_it_from_a_tab_to_another(
+    browsers: BrowserMemory,
+) -> None:
+    one, two = open_tab(browsers), open_tab(browsers)
+    make_in(browsers, one, "one")
+    ours = one["attempts"][0].id
+    one["edits"], one["marks"] = {ours: "an owl"}, {ours: "strokes"}
+    one["descriptions"], one["kept"] = {ours: "A fox by a pond."}, (ours,)
+    browsers.remember(one)
+    make_in(browsers, two, "two")
+    theirs = two["attempts"][0].id
+    two["edits"], two["aside"] = {theirs: "a cat"}, (theirs,)
+    browsers.remember(two)
+    reloaded = open_tab(browsers)
+    assert reloaded["edits"] == {ours: "an owl", theirs: "a cat"}
+    assert reloaded["marks"] == {ours: "strokes"}
+    assert reloaded["descriptions"] == {ours: "A fox by a pond."}
+    assert (reloaded["kept"], reloaded["aside"]) == ((ours,), (theirs,))
+    # What both have seen is as it was written last.
+    moves.start_over(reloaded)
+    reloaded["edits"], reloaded["kept"] = {}, ()
+    browsers.remember(reloaded)
+    assert (open_tab(browsers)["edits"], open_tab(browsers)["kept"]) == ({}, ())
+
+
 def test_of_all_else_the_newest_counts(browsers: BrowserMemory) -> None:
     one, two = open_tab(browsers), open_tab(browsers)
     one["task_input"] = "first"

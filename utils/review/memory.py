@@ -1,12 +1,13 @@
 """What the server remembers of each browser, so that a reload loses nothing.
 
 Snapshots of a few kB by owner, which name what is in the table of blobs. Remembering is merging:
-attempts and requests are only added by a tab, or removed by the tab that removed them, and of all
-else what was written last counts, whole.
+attempts and requests are only added by a tab, or removed by the tab that removed them, and with an
+attempt that a tab has never seen comes all that was typed, marked and sorted out of it. Of all else
+what was written last counts, whole.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from time import monotonic
 from typing import TypeVar, cast
 
@@ -21,6 +22,9 @@ from utils.review.store import Store
 
 KEEP_SECONDS = 24 * 3600
 KEEP_BROWSERS = 10_000
+
+# What belongs to attempts, by their ids: what was typed and marked, and which were sorted out.
+WORDS, SORTED_OUT = ("edits", "marks", "descriptions"), ("kept", "aside")
 
 Snapshot = Mapping[str, object]
 Record = TypeVar("Record", Attempt, Pending)
@@ -103,9 +107,12 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
     waiting = _unseen(_pending(theirs), _pending(base), _pending(mine))
     late = _unseen(*[_pending(one, "late") for one in (theirs, base, mine)])
     costs = {key: cost for one in (theirs, mine) for key, cost in _costs(one).items()}
+    new = {one.id for one in unseen}
     return {
         **theirs,
         **mine,
+        **{key: {**_words(mine, key), **_words(theirs, key, new)} for key in WORDS},
+        **{key: (*_ids(mine, key), *_ids(theirs, key, new)) for key in SORTED_OUT},
         # A reload would stop what other tabs wait for too.
         "stop": "" if waiting else mine.get("stop", ""),
         # What has just come in another tab goes last of all.
@@ -155,6 +162,16 @@ def _attempts(one: Snapshot, key: str) -> tuple[Attempt, ...]:
 
 def _pending(one: Snapshot, key: str = "pending") -> tuple[Pending, ...]:
     return cast("tuple[Pending, ...]", one.get(key, ()))
+
+
+def _words(one: Snapshot, key: str, of: Set[str] | None = None) -> dict[str, object]:
+    words = cast("Mapping[str, object]", one.get(key, {}))
+    return {name: text for name, text in words.items() if of is None or name in of}
+
+
+def _ids(one: Snapshot, key: str, of: Set[str] | None = None) -> list[str]:
+    ids = cast("tuple[str, ...]", one.get(key, ()))
+    return [name for name in ids if of is None or name in of]
 
 
 def _costs(one: Snapshot) -> Mapping[str, object]:

@@ -125,6 +125,29 @@ def test_what_nobody_has_fetched_goes_last(blobs: Blobs) -> None:
     assert there(blobs, unfetched, known) == [True, False]
 
 
+def test_what_is_pinned_goes_last_and_the_dearest_of_it_last_of_all(blobs: Blobs) -> None:
+    dear, other = fill(blobs, "a", 1, 2)
+    blobs.hold("a", [dear, other], pinned=[dear])
+    (unfetched,) = fill(blobs, "a", 3)
+    assert there(blobs, dear, other, unfetched) == [True, False, True]
+    (looked_at,) = fill(blobs, "a", 4)
+    assert there(blobs, dear, unfetched) == [True, False]
+    blobs.hold("a", [dear, looked_at], pinned=[dear, looked_at])
+    fill(blobs, "a", 5)
+    assert there(blobs, dear, looked_at) == [True, False]
+    # Whoever pins all that there is room for has room for what comes all the same.
+    (newest,) = fill(blobs, "a", 6, size=100)
+    assert there(blobs, dear, newest) == [False, True]
+
+
+def test_what_is_pinned_no_more_goes_by_its_age(blobs: Blobs) -> None:
+    names = fill(blobs, "a", 1, 2)
+    blobs.hold("a", names, pinned=names[:1])
+    blobs.hold("a", names)
+    fill(blobs, "a", 3)
+    assert there(blobs, *names) == [False, True]
+
+
 def test_many_owners_of_one_thing_each_do_not_push_out_the_newest(local_blobs: Blobs) -> None:
     for number in range(100):
         name = local_blobs.put(str(number), f"{number}".encode().ljust(39))

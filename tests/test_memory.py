@@ -345,6 +345,32 @@ def test_a_wish_is_remembered_with_its_engine(browsers: BrowserMemory) -> None:
     assert open_tab(browsers)["pending"] == (pending,)
 
 
+@pytest.mark.parametrize("how", ["kept", "approved", "under review"])
+def test_what_a_person_holds_on_to_is_the_last_to_make_room(
+    browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("PICTURE_MEMORY", "64")
+    get_settings.cache_clear()
+    tab = open_tab(browsers, how)
+    try:
+        for number in range(3):
+            make(tab, f"{number}", f"{number}".ljust(5_000_000))
+        first, second, third = tab["attempts"]
+        choosing.select(tab, third.id)
+        if how == "kept":
+            choosing.keep(tab, first.id)
+        elif how == "approved":
+            tab["approved"] = first.id
+        else:
+            choosing.select(tab, first.id)
+        browsers.remember(tab)
+        make(tab, "the newest", "the newest".ljust(5_000_000))
+        names = [one.result.name for one in (first, second, third)]
+        assert blobs.missing(names) == {second.result.name}
+    finally:
+        blobs.forget(how)
+
+
 def test_500_visitors_stay_within_the_bound_and_each_keeps_the_newest(
     browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

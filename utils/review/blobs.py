@@ -1,12 +1,13 @@
 """The one home of large things: each under its SHA-256, held by the browsers that use it.
 
 A browser that stores more than its share loses its own oldest things, and where the whole table is
-full, the browser that holds most does. What no page has fetched yet goes last.
+full, the browser that holds most does. What no page has fetched yet goes after all that one has,
+and last of all what is pinned, such as what a person keeps.
 """
 
 import hashlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -40,6 +41,7 @@ class Blobs:
         self._blobs: dict[str, _Blob] = {}
         # By owner, oldest first: since when a thing waits to be named, 0 once it has been.
         self._owned: dict[str, dict[str, float]] = {}
+        self._pinned: dict[str, list[str]] = {}
         self._weight = 0
 
     def put(self, owner: str, data: bytes, **versions: bytes) -> str:
@@ -77,11 +79,14 @@ class Blobs:
         with self._lock:
             return {name for name in names if name not in self._blobs}
 
-    def hold(self, owner: str, names: Iterable[str], *, waits: bool = False) -> None:
+    def hold(
+        self, owner: str, names: Iterable[str], *, pinned: Sequence[str] = (), waits: bool = False
+    ) -> None:
         """Say which things `owner` uses: what it named once and does not any more goes.
 
         So does what was never named, as when a request is cancelled while its result is being
         put here; but not while the owner `waits` for something, or has put it here just now.
+        What is `pinned`, the dearest first, makes room for others last.
         """
         named = set(names)
         late = 0.0 if waits else monotonic() - UNNAMED_SECONDS
@@ -95,6 +100,9 @@ class Blobs:
             for name in named & self._blobs.keys() - things.keys():
                 self._owned.setdefault(owner, things)[name] = 0.0
                 self._own(self._blobs[name])
+            if owner in self._owned:
+                # The least dear first, as they are to go.
+                self._pinned[owner] = list(reversed(pinned))
 
     def forget(self, owner: str) -> None:
         """Drop all that `owner` has."""
@@ -126,6 +134,7 @@ class Blobs:
         del things[name]
         if not things:
             del self._owned[owner]
+            self._pinned.pop(owner, None)
         blob = self._blobs[name]
         blob.owners -= 1
         if not blob.owners:
@@ -143,10 +152,13 @@ class Blobs:
         return sum(self._blobs[name].weight for name in self._owned.get(owner, ()))
 
     def _oldest(self, owner: str, new: str) -> str:
-        """Return what `owner` is to lose: its oldest thing, what it has not named yet last."""
-        things = self._owned[owner]
+        """Return what `owner` is to lose: its oldest thing, what it has not named yet after all
+        others, and what it has pinned last."""
+        things, pinned = self._owned[owner], self._pinned.get(owner, [])
         others = [name for name in things if name != new] or [new]
-        return next((name for name in others if not things[name]), others[0])
+        free = [name for name in others if name not in pinned]
+        free.sort(key=lambda name: bool(things[name]))
+        return next(name for name in [*free, *pinned] if name in others)
 
 
 blobs = stand_in(Blobs, "utils.shared.blobs:SharedBlobs")

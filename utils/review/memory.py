@@ -125,7 +125,8 @@ def merge(theirs: Snapshot, base: Snapshot, mine: Snapshot) -> Snapshot:
 
 def hold(owner: str, snapshot: Snapshot) -> None:
     """Hold the blobs that a snapshot names, and let go of the others of its owner."""
-    blobs.hold(owner, names_in(snapshot), waits=waits(snapshot))
+    names, pinned = names_in(snapshot), pinned_in(snapshot)
+    blobs.hold(owner, names, pinned=pinned, waits=waits(snapshot))
 
 
 def waits(snapshot: Snapshot) -> bool:
@@ -143,6 +144,14 @@ def names_in(one: Snapshot) -> set[str]:
     names |= {name for wish in wishes for name in wish.sources}
     references = cast("tuple[tuple[str, str], ...]", one.get("references", ()))
     return names | {name for name, _ in references}
+
+
+def pinned_in(one: Snapshot) -> list[str]:
+    """Return the names of the results that make room for others last, the dearest first: what a
+    person has approved, keeps, or is looking at."""
+    names = {attempt.id: attempt.result.name for attempt in _kept(one)}
+    ids = [one.get("approved"), *_ids(one, "kept"), one.get("under_review")]
+    return list(dict.fromkeys(names[str(name)] for name in ids if name in names))
 
 
 def _unseen(

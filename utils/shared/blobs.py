@@ -7,8 +7,9 @@ there may be in all is the store's own bound (`maxmemory`); a browser's share is
 import hashlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import redis
@@ -22,8 +23,9 @@ KEEP_SECONDS = 24 * 3600
 # In seconds: as long as a store that is away takes no picture from a page that shows it.
 NEAR_SECONDS = 3600
 
-# An owner's things stand in a sorted set, by when they came; those that it has named, in a set; and
-# each blob has the set of its owners. A blob is a hash: its data, its versions and its weight.
+# An owner's things stand in a sorted set, by when they came; those that it has named, in a set,
+# and those that it has pinned, in a set by how dear they are; and each blob has the set of its
+# owners. A blob is a hash: its data, its versions and its weight.
 _LIBRARY = """
 local gone = {}
 local function weight(name)
@@ -32,6 +34,7 @@ end
 local function drop(owner, name)
   redis.call('ZREM', 'review:owned:' .. owner, name)
   redis.call('SREM', 'review:named:' .. owner, name)
+  redis.call('ZREM', 'review:pinned:' .. owner, name)
   redis.call('SREM', 'review:owners:' .. name, owner)
   if redis.call('SCARD', 'review:owners:' .. name) == 0 then
     redis.call('DEL', 'review:blob:' .. name)
@@ -47,6 +50,7 @@ end
 local function touch(owner, keep)
   redis.call('EXPIRE', 'review:owned:' .. owner, keep)
   redis.call('EXPIRE', 'review:named:' .. owner, keep)
+  redis.call('EXPIRE', 'review:pinned:' .. owner, keep)
 end
 local function weight_of(owner)
   local total = 0
@@ -73,28 +77,29 @@ end
 own(owner, name, now, keep)
 touch(owner, keep)
 while weight_of(owner) > share do
-  local oldest, oldest_named
+  local lost, least = name, math.huge
   for _, one in ipairs(redis.call('ZRANGE', 'review:owned:' .. owner, 0, -1)) do
-    if one ~= name then
-      oldest = oldest or one
-      if redis.call('SISMEMBER', 'review:named:' .. owner, one) == 1 then
-        oldest_named = oldest_named or one
-      end
+    local rank = 2 * tonumber(redis.call('ZSCORE', 'review:pinned:' .. owner, one) or 0)
+      + 1 - redis.call('SISMEMBER', 'review:named:' .. owner, one)
+    if one ~= name and rank < least then
+      lost, least = one, rank
     end
   end
-  drop(owner, oldest_named or oldest or name)
+  drop(owner, lost)
 end
 return gone
 """
 )
 
-# ARGV: owner, now, seconds to keep, the time before which what is unnamed goes, then the names.
+# ARGV: owner, now, seconds to keep, the time before which what is unnamed goes, how many are
+# pinned, these, the dearest first, then the names.
 _HOLD = (
     _LIBRARY
     + """
 local owner, now, keep, late = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local first = 6 + tonumber(ARGV[5])
 local named = {}
-for i = 5, #ARGV do named[ARGV[i]] = true end
+for i = first, #ARGV do named[ARGV[i]] = true end
 for _, name in ipairs(redis.call('ZRANGE', 'review:owned:' .. owner, 0, -1)) do
   local since = tonumber(redis.call('ZSCORE', 'review:owned:' .. owner, name))
   if not named[name] and (
@@ -103,12 +108,14 @@ for _, name in ipairs(redis.call('ZRANGE', 'review:owned:' .. owner, 0, -1)) do
     drop(owner, name)
   end
 end
-for i = 5, #ARGV do
+for i = first, #ARGV do
   if redis.call('EXISTS', 'review:blob:' .. ARGV[i]) == 1 then
     own(owner, ARGV[i], now, keep)
     redis.call('SADD', 'review:named:' .. owner, ARGV[i])
   end
 end
+redis.call('DEL', 'review:pinned:' .. owner)
+for i = 6, first - 1 do redis.call('ZADD', 'review:pinned:' .. owner, first - i, ARGV[i]) end
 touch(owner, keep)
 return gone
 """
@@ -205,20 +212,26 @@ class SharedBlobs:
             return set()
         return {name for name, found in zip(far, there, strict=True) if not found}
 
-    def hold(self, owner: str, names: Iterable[str], *, waits: bool = False) -> None:
+    def hold(
+        self, owner: str, names: Iterable[str], *, pinned: Sequence[str] = (), waits: bool = False
+    ) -> None:
         """Say which things `owner` uses: what it named once and does not any more goes.
 
         So does what was never named, but not while the owner `waits` for something, or has put it
-        here just now. Raises StoreAwayError.
+        here just now. What is `pinned`, the dearest first, makes room for others last. Raises
+        StoreAwayError.
         """
         self.send()
-        self.let_go(ask(lambda store: self.hold_by(store, owner, names, waits=waits)))
+        hold_by = partial(self.hold_by, pinned=pinned, waits=waits)
+        self.let_go(ask(lambda store: hold_by(store, owner, names)))
 
-    def hold_by(self, store: Any, owner: str, names: Iterable[str], *, waits: bool) -> Any:
+    def hold_by(
+        self, store: Any, owner: str, names: Iterable[str], *, pinned: Sequence[str], waits: bool
+    ) -> Any:
         """Do so by a client of the store, or as one step of a transaction; return what goes."""
         now = time.time()
         late = 0.0 if waits else now - UNNAMED_SECONDS
-        return self._hold([], [owner, now, KEEP_SECONDS, late, *names], store)
+        return self._hold([], [owner, now, KEEP_SECONDS, late, len(pinned), *pinned, *names], store)
 
     def let_go(self, gone: Iterable[bytes]) -> None:
         """Let go of what nobody has any more, by name; other servers do within NEAR_SECONDS."""

@@ -7,7 +7,15 @@ from typing import Any, cast
 from cachetools import TTLCache
 
 from utils.review.blobs import blobs
-from utils.review.memory import KEEP_BROWSERS, KEEP_SECONDS, Snapshot, merge, names_in, waits
+from utils.review.memory import (
+    KEEP_BROWSERS,
+    KEEP_SECONDS,
+    Snapshot,
+    merge,
+    names_in,
+    pinned_in,
+    waits,
+)
 from utils.review.moves import snapshot
 from utils.review.store import Store
 from utils.shared import codec
@@ -64,7 +72,8 @@ def _merge_into(owner: str, base: Snapshot, mine: Snapshot) -> list[bytes]:
         transaction.multi()
         transaction.set(name, codec.write_snapshot(merged), ex=KEEP_SECONDS)
         # In the same step: what another tab has got meanwhile would look like let go.
-        room().hold_by(transaction, owner, names_in(merged), waits=waits(merged))
+        names, pinned = names_in(merged), pinned_in(merged)
+        room().hold_by(transaction, owner, names, pinned=pinned, waits=waits(merged))
 
     *_, gone = ask(lambda store: cast("Any", store).transaction(write, name))
     return cast("list[bytes]", gone)

@@ -160,8 +160,13 @@ function giveAgain() {
     const come = chips.filter((one) => !one.matches(UNUSABLE) && !one.querySelector(ON_ITS_WAY));
     const again = coming.filter((one) => !come.map(fileOf).includes(one));
     coming = [];
-    give(again);
-  } else if (held) {
+    if (again.length) {
+      give(again);
+    } else if (held) {
+      letGo();
+      tell("gone");
+    }
+  } else {
     letGo();
   }
 }

@@ -271,6 +271,30 @@ def test_a_click_that_waits_is_made_at_nothing_else(
     assert len(images_server.calls) == 2
 
 
+ARRIVE_AND_GO = """() => {
+    const box = document.querySelector("[data-testid=stFileUploader]");
+    const next = box.cloneNode(true);
+    next.querySelector("[data-testid=stFileChip]").remove();
+    box.querySelector("[data-testid=stFileChipIconSpinner]").remove();
+    box.replaceWith(next);
+}"""
+
+
+def test_a_picture_that_comes_in_the_moment_in_which_its_box_goes_leaves_no_click_waiting(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    open_app(page, api_app)
+    go_to(page, "initial_input")
+    send(page, line, "chair")
+    button(page, "Generate Image").click()
+    told = page.get_by_text("Your pictures are still on their way.")
+    expect(told).to_be_visible()
+    # As a busy page may draw both at once.
+    page.evaluate(ARRIVE_AND_GO)
+    expect(page.get_by_text("the page has gone on. Ask once more.")).to_be_visible()
+    expect(told).to_be_hidden()
+
+
 def test_what_is_on_its_way_does_not_go_into_the_next_brief(
     page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
 ) -> None:

@@ -219,47 +219,11 @@ async function giveBack(kept) {
   // However long: it may be behind a tab, which a reload closes.
   const box = await shown(`.${CSS.escape(name)} :is(textarea, input):enabled`);
   if (box.value !== words) {
-    write(box, words);
-  }
-}
-
-function write(box, words) {
-  box.focus();
-  // As if typed: React hears of nothing else.
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
-  box.dispatchEvent(new Event("input", { bubbles: true }));
-  box.blur();
-}
-
-// A server that was restarted, and remembers nothing, would empty the prompt with its first turn. What
-// was written for a picture that is gone is a prompt still.
-const PROMPT = ":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea";
-// Milliseconds between two looks at its box, from the moment on in which the page has a server again.
-const LOOK = 200;
-let prompt = "";
-let looks = 0;
-
-addEventListener("input", ({ target }) => {
-  prompt = looks && target.matches(PROMPT) ? target.value : prompt;
-}, true);
-
-function keepPrompt({ testConnectionState }) {
-  if (testConnectionState !== "CONNECTED") {
-    clearInterval(looks);
-    looks = 0;
-    prompt = document.querySelector(PROMPT)?.value ?? prompt;
-  } else if (prompt && !looks) {
-    looks = setInterval(giveBackPrompt, LOOK);
-  }
-}
-
-function giveBackPrompt() {
-  const isDone = document.querySelector("[data-test-script-state=notRunning]");
-  const box = document.querySelector("[class*=st-key-prompt-] textarea:enabled");
-  // Else it has been emptied by who starts over.
-  const isForgotten = isDone && !document.querySelector(".st-key-recent");
-  if (isForgotten && box?.value === "" && prompt) {
-    write(box, prompt);
+    box.focus();
+    // As if typed: React hears of nothing else.
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    box.blur();
   }
 }
 
@@ -272,9 +236,8 @@ shown("[data-testid=stApp]").then((app) => {
   const { dataset } = app;
   new MutationObserver((changes) => {
     clearTimeout(deaf);
-    keepPrompt(dataset);
-    const hasLine = changes.at(-1).attributeName === "data-test-connection-state";
-    if (hasLine && dataset.testConnectionState === "CONNECTED" && dataset.testScriptState === "running") {
+    const isBack = changes.at(-1).attributeName === "data-test-connection-state";
+    if (isBack && dataset.testConnectionState === "CONNECTED" && dataset.testScriptState === "running") {
       deaf = setTimeout(() => location.reload(), DEAF);
     }
   }).observe(app, { attributeFilter: ["data-test-connection-state", "data-test-script-state"] });

@@ -259,26 +259,3 @@ def test_a_page_that_outlives_its_server_says_so_and_loses_nothing_that_it_makes
         expect_screen(page, "2. Review Generated Image")
         expect_prompt(page, "an owl")
     assert len(images_server.calls) == 2
-
-
-@pytest.mark.parametrize("is_reviewed", [False, True])
-def test_a_prompt_outlives_its_server(
-    page: Page, images_server: ImagesServer, tmp_path: Path, is_reviewed: bool
-) -> None:
-    settings = {**images_server.environment, "STREAMLIT_SERVER_PORT": str(free_port())}
-    words = "an owl that took an hour"
-    with run_app(tmp_path / "first", **settings) as app:
-        if is_reviewed:
-            to_review(page, app, "a fox")
-        else:
-            open_app(page, app)
-        prompt_box(page).fill(words)
-    calls = len(images_server.calls)
-    with run_app(tmp_path / "second", **settings):
-        button(page, "Generate Image").click()
-        expect(page.get_by_text(FORGOTTEN)).to_be_visible()
-        expect(prompt_box(page)).to_have_value(words)
-        assert len(images_server.calls) == calls
-        button(page, "Generate Image").click()
-        expect_screen(page, "2. Review Generated Image")
-    assert images_server.calls[-1].wish["prompt"] == words

@@ -78,6 +78,18 @@ def decline(page: Page, words: str) -> None:
     expect(page.get_by_text("has declined it")).to_be_visible(timeout=LONG)
 
 
+def approved_by_another(page: Page, app: RunningApp, context: BrowserContext) -> Page:
+    """Ask a person for a decision, who approves; returns the page of that person."""
+    to_review(page, app)
+    page.get_by_role("textbox", name="What is the picture for?").fill("My desk")
+    button(page, "Ask a person").click()
+    link = page.get_by_text(re.compile(r"\?review="))
+    expect(link).to_be_visible(timeout=LONG)
+    other = visit(context, str(link.text_content()))
+    button(other, "Approve").click()
+    return other
+
+
 def review_id(link: str) -> str:
     return link.partition("?review=")[2]
 
@@ -213,13 +225,7 @@ def test_what_waits_stands_on_the_first_screen(
 def test_a_person_asks_another_and_goes_on_with_the_answer(
     page: Page, agent_app: RunningApp, images_server: ImagesServer, context: BrowserContext
 ) -> None:
-    to_review(page, agent_app)
-    page.get_by_role("textbox", name="What is the picture for?").fill("My desk")
-    button(page, "Ask a person").click()
-    link = page.get_by_text(re.compile(r"\?review="))
-    expect(link).to_be_visible(timeout=LONG)
-    other = visit(context, str(link.text_content()))
-    button(other, "Approve").click()
+    other = approved_by_another(page, agent_app, context)
     expect_screen(other, "3. Final Result")
     expect_screen(page, "3. Final Result")
     expect(page.get_by_text("A person has approved picture 1.")).to_be_visible()
@@ -231,13 +237,7 @@ def test_a_person_asks_another_and_goes_on_with_the_answer(
 def test_each_sides_record_has_their_own_words(
     page: Page, agent_app: RunningApp, context: BrowserContext
 ) -> None:
-    to_review(page, agent_app)
-    page.get_by_role("textbox", name="What is the picture for?").fill("My desk")
-    button(page, "Ask a person").click()
-    link = page.get_by_text(re.compile(r"\?review="))
-    expect(link).to_be_visible(timeout=LONG)
-    other = visit(context, str(link.text_content()))
-    button(other, "Approve").click()
+    other = approved_by_another(page, agent_app, context)
     sides = {page: "A fox, as I see it", other: "A fox, as they see it"}
     for side, words in sides.items():
         expect_screen(side, "3. Final Result")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import Gate, ImagesServer, picture, plain
@@ -139,6 +139,14 @@ def await_sent(page: Page, line: list[Route], count: int) -> None:
         page.wait_for_timeout(10)
 
 
+def ask_and_be_told(page: Page) -> Locator:
+    """Click while a picture is on its way; returns the words that say so."""
+    button(page, "Generate Image").click()
+    told = page.get_by_text("Your pictures are still on their way.")
+    expect(told).to_be_visible()
+    return told
+
+
 def go_to(page: Page, stage: str) -> None:
     expect_settled(page)
     prompt_box(page).fill("a room")
@@ -206,9 +214,7 @@ def test_who_takes_a_picture_back_on_its_way_has_asked_for_nothing(
     go_to(page, "initial_input")
     page.get_by_text("Use my pictures").click()
     send(page, line, "chair")
-    button(page, "Generate Image").click()
-    told = page.get_by_text("Your pictures are still on their way.")
-    expect(told).to_be_visible()
+    told = ask_and_be_told(page)
     button(page, "Cancel upload of chair.png").click()
     expect(told).to_be_hidden()
     expect_settled(page)
@@ -257,8 +263,7 @@ def test_a_click_that_waits_is_made_at_nothing_else(
     expect_settled(page)
     prompt_box(page).fill("a room with a view")
     send(page, line, "chair")
-    button(page, "Generate Image").click()
-    expect(page.get_by_text("Your pictures are still on their way.")).to_be_visible()
+    ask_and_be_told(page)
     prompt_box(page).blur()
     expect_settled(page)
     page.keyboard.press("1")
@@ -286,9 +291,7 @@ def test_a_picture_that_comes_in_the_moment_in_which_its_box_goes_leaves_no_clic
     open_app(page, api_app)
     go_to(page, "initial_input")
     send(page, line, "chair")
-    button(page, "Generate Image").click()
-    told = page.get_by_text("Your pictures are still on their way.")
-    expect(told).to_be_visible()
+    told = ask_and_be_told(page)
     # As a busy page may draw both at once.
     page.evaluate(ARRIVE_AND_GO)
     expect(page.get_by_text("the page has gone on. Ask once more.")).to_be_visible()
@@ -302,9 +305,7 @@ def test_what_is_on_its_way_does_not_go_into_the_next_brief(
     open_app(page, api_app)
     go_to(page, "user_feedback")
     send(page, line, "chair")
-    button(page, "Generate Image").click()
-    told = page.get_by_text("Your pictures are still on their way.")
-    expect(told).to_be_visible()
+    told = ask_and_be_told(page)
     button(page, "Start Over").click()
     expect_screen(page, "1. Generate Image")
     expect_settled(page)

@@ -3,13 +3,17 @@
 
 // What the server can use; the others have a sentence.
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
-// Milliseconds for which a sentence stays.
+// Milliseconds for which a sentence stays, and after which no more answer comes to what was asked
+// before the last turn of the page.
 const TOLD = 8000;
+const ANSWERED = 1000;
 
 const BOX = "[data-testid=stFileUploader]";
 const FRAME = "[data-testid=stFileUploaderDropzone]";
 const CHIP = "[data-testid=stFileChip]";
 const UNUSABLE = `${CHIP}[aria-invalid=true]`;
+const USABLE = `${CHIP}:not([aria-invalid=true])`;
+const AT_REST = "[data-test-script-state=notRunning]";
 const ON_ITS_WAY = "[data-testid=stFileChipIconSpinner]";
 // What asks for a picture that is made from those.
 const ASKS = ":is([class*=st-key-Generate-Image-], [class*=st-key-Change-picture-]) button";
@@ -89,10 +93,17 @@ function tell(id) {
 }
 
 // Streamlit forgets what is on its way to a box that is taken off the page, as when what came before
-// has been taken; it is given to the next box again. And what asks for a picture waits for it: the
-// picture would be made without it.
+// has been taken; all of it is given to the next box again, so that it keeps its order. And what asks
+// for a picture waits for it: the picture would be made without it.
 let coming = [];
 let box = null;
+// Whether the server has heard of some of it, or of what came before: it takes the box off the page
+// for that, and whether it will have heard of the others by then, nobody here can know.
+let going = false;
+// Whether the page has had a turn since something was given: it may have lost the server's answer to
+// the box, which then never shows what it was given.
+let turned = false;
+let patience = 0;
 // How many files the box shows once all that was given to it is there, and how many it cannot use.
 let expected = 0;
 let unusable = 0;
@@ -110,10 +121,19 @@ function expect(place, files) {
   if (box !== now || !coming.length) {
     expected = now.querySelectorAll(CHIP).length;
     unusable = now.querySelectorAll(UNUSABLE).length;
+    going = tells(now);
   }
   box = now;
+  turned = false;
+  clearTimeout(patience);
+  patience = 0;
   expected += files.length;
   coming.push(...files);
+}
+
+// Streamlit tells the server of what is here whenever nothing is on its way.
+function tells(place) {
+  return Boolean(place.querySelector(USABLE)) && !place.querySelector(ON_ITS_WAY);
 }
 
 // Two may have one name: they are shown in the order in which they were given.
@@ -147,25 +167,37 @@ new MutationObserver(() => {
   }
   if (!box.isConnected) {
     giveAgain();
-  } else if (box.querySelectorAll(CHIP).length >= expected && !box.querySelector(ON_ITS_WAY)) {
+  } else if (isAwaited()) {
+    going ||= tells(box);
+    awaitAnswer();
+  } else if (!going && !box.querySelector(ON_ITS_WAY)) {
     coming = [];
     goOn();
   }
-}).observe(document.body, { attributeFilter: ["aria-disabled"], childList: true, subtree: true });
+}).observe(document.body, { attributeFilter: ["aria-disabled", "data-test-script-state"], childList: true, subtree: true });
+
+function isAwaited() {
+  return box.querySelectorAll(CHIP).length < expected;
+}
+
+function awaitAnswer() {
+  const rests = document.querySelector(AT_REST);
+  turned ||= !rests;
+  if (turned && rests) {
+    patience ||= setTimeout(() => {
+      patience = 0;
+      if (coming.length && isAwaited()) {
+        giveAgain();
+      }
+    }, ANSWERED);
+  }
+}
 
 function giveAgain() {
   if (input()) {
-    // What has come the server has.
-    const chips = [...box.querySelectorAll(CHIP)];
-    const come = chips.filter((one) => !one.matches(UNUSABLE) && !one.querySelector(ON_ITS_WAY));
-    const again = coming.filter((one) => !come.map(fileOf).includes(one));
+    const again = coming;
     coming = [];
-    if (again.length) {
-      give(again);
-    } else if (held) {
-      letGo();
-      tell("gone");
-    }
+    give(again);
   } else {
     letGo();
   }

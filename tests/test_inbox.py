@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, WebSocketRoute, expect
 
 from tests.conftest import RunningApp, run_changed_app
 from tests.images_server import Gate, ImagesServer, picture, plain
@@ -206,6 +206,70 @@ def test_a_picture_on_its_way_stays_in_its_box_while_the_page_goes_on(
     assert len(line) == 1
 
 
+def test_pictures_keep_their_order_in_whichever_they_arrive(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
+) -> None:
+    images_server.script(plain(picture("room")))
+    open_app(page, api_app)
+    expect_settled(page)
+    page.get_by_text("Use my pictures").click()
+    order = ["chair", "table", "lamp"]
+    files = [
+        FilePayload(name=f"{one}.png", mimeType="image/png", buffer=decode(picture(one)))
+        for one in order
+    ]
+    page.locator("input[type=file]").set_input_files(files)
+    await_sent(page, line, 3)
+    on_their_way = page.get_by_test_id("stFileChipIconSpinner")
+    for number in (2, 1):
+        line[number].continue_()
+        expect(on_their_way).to_have_count(number)
+        # A turn meanwhile begins none of them anew.
+        prompt_box(page).fill(f"a room with {number}")
+        prompt_box(page).blur()
+        expect_settled(page)
+    line[0].continue_()
+    names = page.locator(".st-key-along img")
+    expect(names).to_have_count(3)
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    assert images_server.calls[0].parts["image"] == [decode(picture(one)) for one in order]
+    assert len(line) == 3
+
+
+def test_a_picture_comes_though_the_answer_to_its_box_was_lost(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    lost: list[bytes] = []
+
+    def lose_one(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def hand_on(message: str | bytes) -> None:
+            # The server drops it where a turn begins before it is on its way.
+            if not lost and b"upload_file" in (
+                words := message if isinstance(message, bytes) else message.encode()
+            ):
+                lost.append(words)
+            else:
+                socket.send(message)
+
+        server.on_message(hand_on)
+
+    page.route_web_socket("**/_stcore/stream", lose_one)
+    images_server.script(plain(picture("room")))
+    open_app(page, api_app)
+    expect_settled(page)
+    assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
+    while not lost:
+        page.wait_for_timeout(10)
+    prompt_box(page).fill("a room")
+    ask_and_be_told(page)
+    expect_screen(page, "2. Review Generated Image")
+    (call,) = images_server.calls
+    assert call.parts["image"] == [decode(picture("chair"))]
+
+
 def test_who_takes_a_picture_back_on_its_way_has_asked_for_nothing(
     page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
 ) -> None:
@@ -276,28 +340,6 @@ def test_a_click_that_waits_is_made_at_nothing_else(
     assert len(images_server.calls) == 2
 
 
-ARRIVE_AND_GO = """() => {
-    const box = document.querySelector("[data-testid=stFileUploader]");
-    const next = box.cloneNode(true);
-    next.querySelector("[data-testid=stFileChip]").remove();
-    box.querySelector("[data-testid=stFileChipIconSpinner]").remove();
-    box.replaceWith(next);
-}"""
-
-
-def test_a_picture_that_comes_in_the_moment_in_which_its_box_goes_leaves_no_click_waiting(
-    page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
-) -> None:
-    open_app(page, api_app)
-    go_to(page, "initial_input")
-    send(page, line, "chair")
-    told = ask_and_be_told(page)
-    # As a busy page may draw both at once.
-    page.evaluate(ARRIVE_AND_GO)
-    expect(page.get_by_text("the page has gone on. Ask once more.")).to_be_visible()
-    expect(told).to_be_hidden()
-
-
 def test_what_is_on_its_way_does_not_go_into_the_next_brief(
     page: Page, api_app: RunningApp, images_server: ImagesServer, line: list[Route]
 ) -> None:
@@ -330,8 +372,9 @@ def test_of_two_of_one_name_the_one_that_is_taken_back_stays_away(
     expect(box.get_by_test_id("stFileChipIconSpinner")).to_have_count(2)
     button(page, "Cancel upload of image.png").first.click()
     page.get_by_role("tab", name="Edit prompt").click()
-    # The lamp alone: the chair has come.
-    await_sent(page, line, 4)
+    # What has come too, for their order.
+    await_sent(page, line, 5)
+    line[4].continue_()
     line[3].continue_()
     expect(page.locator(".st-key-along").get_by_alt_text("image.png")).to_have_count(2)
     expect_settled(page)
@@ -339,7 +382,7 @@ def test_of_two_of_one_name_the_one_that_is_taken_back_stays_away(
     expect(thumbnails(page)).to_have_count(2)
     brought = [decode(picture(words)) for words in ("chair", "lamp")]
     assert images_server.calls[1].parts["image"] == brought
-    assert len(line) == 4
+    assert len(line) == 5
 
 
 def test_a_picture_goes_into_the_next_box_where_its_own_is_emptied_meanwhile(

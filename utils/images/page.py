@@ -12,9 +12,8 @@ from typing import TypeVar, cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from utils import images, marks
 from utils.images.record_page import described
@@ -334,7 +333,7 @@ def render_references(shared: Store) -> None:
         key=upload_key(shared),
         disabled=bool(shared["pending"]),
     )
-    if brought or _arrived():
+    if brought:
         with st.spinner(LOOKING):
             take_uploads(shared)
         st.rerun()
@@ -342,7 +341,7 @@ def render_references(shared: Store) -> None:
 
 def take_in(shared: Store) -> None:
     """Take what a click that costs money has found here, and no turn has taken before it."""
-    if shared["clicked"][0]:
+    if shared["clicked"][0] and by_key(shared).get(upload_key(shared)):
         take_uploads(shared)
 
 
@@ -354,38 +353,25 @@ def upload_key(shared: Store) -> str:
 
 @uninterrupted
 def take_uploads(shared: Store) -> None:
-    """Add the pictures that a person has brought to those that are there, where a reload finds
-    them.
+    """Add the pictures that the box shows to those that are there, where a reload finds them.
+
+    It shows them in the order in which they were given, once the last of them has come.
 
     Where one cannot be used, a person is told so before anything is made without it.
     """
-    if brought := _arrived():
-        uploads = [(file.name, file.data) for file in brought]
+    # Those that are shown still, but were taken, have no bytes.
+    shown = cast("Sequence[object]", by_key(shared)[upload_key(shared)])
+    if brought := [file for file in shown if isinstance(file, UploadedFile)]:
+        uploads = [(file.name, file.getvalue()) for file in brought]
         along = [name for name, _ in shared["references"]]
         taken, sentence = images.take_uploads(shared["owner"], uploads, along)
         boxes.use_references(shared, [(one.name, one.file_name) for one in taken], sentence)
         if len(taken) < len(brought):
             shared["clicked"] = ("", "")
         # Streamlit would keep them as long as the session.
-        manager, session_id = _inbox()
-        for file in brought:
-            manager.remove_file(session_id, file.file_id)
-    if by_key(shared).get(upload_key(shared)):
-        boxes.empty_uploads(shared)
-
-
-def _arrived() -> list[UploadedFileRec]:
-    """Return what this page's browser has sent and no turn has taken.
-
-    Streamlit hands it out by its box alone, and forgets what comes as that box goes.
-    """
-    manager, session_id = _inbox()
-    return list(manager.file_storage.get(session_id, {}).values())
-
-
-def _inbox() -> tuple[MemoryUploadedFileManager, str]:
-    context = cast("ScriptRunContext", get_script_run_ctx())
-    return cast("MemoryUploadedFileManager", context.uploaded_file_mgr), context.session_id
+        context = cast("ScriptRunContext", get_script_run_ctx())
+        context.uploaded_file_mgr.remove_session_files(context.session_id)
+    boxes.empty_uploads(shared)
 
 
 def render_side_bar(shared: Store) -> None:

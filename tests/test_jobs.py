@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import cast
 
 import anyio
@@ -17,7 +18,7 @@ from cachetools import TTLCache
 from tests.stores import ENGINE, LEISURE, Text, outcome, wait_until
 from utils.jobs import pace, table
 from utils.jobs.outcomes import CANCELLED, NOT_BEGUN, UNKNOWN, FailedError, Problem
-from utils.jobs.table import Job, Jobs, Lane, News, Phase, watch
+from utils.jobs.table import Job, Jobs, Lane, News, Phase, pause_before_next, watch
 from utils.review.records import Order, Wish
 from utils.settings import get_settings
 from utils.shared.jobs import SharedJobs
@@ -228,13 +229,21 @@ def test_the_pause_doubles_with_each_try(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, told: float | None
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
+    pauses = []
+
+    def pause(problem: Problem, wait: float, tries: int) -> float:
+        pauses.append(pause_before_next(problem, wait, tries))
+        return pauses[-1]
+
+    for module in ("utils.jobs.table", "utils.shared.jobs"):
+        monkeypatch.setattr(f"{module}.pause_before_next", pause)
     passing = replace(PASSING, retry_after=told)
-    job = join(jobs, "a", Engine(passing, passing, RESULT), wait=0.1)
-    pauses = set()
-    for _ in watch([job], 0.005):
-        if job.news.phase is Phase.PAUSED:
-            pauses.add(round(job.news.resume_at - job.news.since, 2))
-    assert pauses == {0.1, 0.2}
+    engine = Engine(passing, passing, RESULT)
+    assert outcome(join(jobs, "a", engine, wait=0.1)) == RESULT
+    assert pauses == [0.1, 0.2]
+    gaps = [later - earlier for earlier, later in pairwise(engine.began)]
+    # Two clocks may differ by a little.
+    assert all(gap > 0.95 * waited for gap, waited in zip(gaps, pauses, strict=True))
 
 
 def test_the_server_is_waited_for_as_long_as_it_asked(jobs: Jobs) -> None:

@@ -351,11 +351,9 @@ def test_cancel_reaches_a_call_that_another_replica_makes(
     move_to(page, cluster, first)
     tab = open_at(context, cluster, second)
     expect(button(tab, "Cancel")).to_be_visible(timeout=LONG)
-    clicked = time.monotonic()
     button(tab, "Cancel").click()
     (call,) = images_server.wait_for_calls(1, ended=True)
     assert call.ended == "client left"
-    assert call.ended_at - clicked < 2
     for one in (page, tab):
         expect(button(one, "Cancel")).to_have_count(0, timeout=LONG)
         expect(one.get_by_role("alert")).to_contain_text("Cancelled")

@@ -1,6 +1,7 @@
 // What the page does beyond Streamlit's own keys: the cursor stands in the prompt, figures pick an
 // attempt by its number, of two figures too, the mouse reads what an attempt is, words outlive a
-// reload while they are being typed, and a page that hears nothing any more is loaded anew.
+// reload while they are being typed and a server that forgets, and a page that hears nothing any more
+// is loaded anew.
 
 // Milliseconds in which a second figure belongs to the first.
 const TOGETHER = 800;
@@ -219,13 +220,43 @@ async function giveBack(kept) {
   // However long: it may be behind a tab, which a reload closes.
   const box = await shown(`.${CSS.escape(name)} :is(textarea, input):enabled`);
   if (box.value !== words) {
-    box.focus();
-    // As if typed: React hears of nothing else.
-    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
-    box.dispatchEvent(new Event("input", { bubbles: true }));
-    box.blur();
+    write(box, words);
   }
 }
+
+function write(box, words) {
+  box.focus({ preventScroll: true });
+  // As if typed: React hears of nothing else.
+  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(box), "value").set.call(box, words);
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.blur();
+}
+
+// A server that remembers nothing empties the prompt of a page that has outlived the one before, with
+// the click that finds it so. The page alone knows the words still.
+const PROMPT = ":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea";
+// Milliseconds: no event tells of words that the server sets.
+const LOOK = 250;
+let prompt = "";
+
+document.addEventListener("input", ({ target }) => {
+  if (target.matches(PROMPT)) {
+    prompt = target.value;
+  }
+});
+document.addEventListener("click", ({ target }) => {
+  if (target.closest(".st-key-Start-Over")) {
+    prompt = "";
+  }
+});
+setInterval(() => {
+  const box = document.querySelector(PROMPT);
+  if (box?.value) {
+    prompt = box.value;
+  } else if (prompt && box && !box.disabled && document.querySelector(".st-key-forgotten")) {
+    write(box, prompt);
+  }
+}, LOOK);
 
 // Streamlit sends what it has for all pages in one round. To a page that comes back in the middle of
 // one it may send the answer where that page was before: it would show for ever what it showed then.

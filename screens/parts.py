@@ -17,6 +17,7 @@ from streamlit.errors import StreamlitAPIException
 from utils.images import page
 from utils.jobs.table import Job, Phase, jobs
 from utils.review import asking, choosing, moves
+from utils.review.browser import FORGOTTEN
 from utils.review.memory import browser_memory
 from utils.review.panel import in_short
 from utils.review.records import Attempt
@@ -295,7 +296,7 @@ def render_error(shared: Store) -> None:
     place = st.empty()
     if not shared["error_message"]:
         return
-    with place.container():
+    with place.container(key="forgotten" if shared["error_message"] == FORGOTTEN else None):
         st.warning(error_in_words(shared))
         if shared["error_request_id"]:
             st.text(f"For support: request {shared['error_request_id']}")

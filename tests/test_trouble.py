@@ -31,6 +31,7 @@ from tests.studio import (
     open_app,
     picture_of,
     prompt_box,
+    send_by_key,
     thumbnails,
     to_review,
 )
@@ -241,6 +242,35 @@ def test_streamlit_secrets_win_over_the_environment(
     assert call.wish["model"] == "model-from-secrets"
 
 
+@pytest.mark.parametrize("how", ["click", "key"])
+@pytest.mark.parametrize("stage", ["initial_input", "user_feedback"])
+def test_words_outlive_the_server_that_they_were_typed_for(
+    page: Page, images_server: ImagesServer, tmp_path: Path, stage: str, how: str
+) -> None:
+    settings = {**images_server.environment, "STREAMLIT_SERVER_PORT": str(free_port())}
+    with run_app(tmp_path / "first", **settings) as app:
+        to_review(page, app)
+        if stage == "initial_input":
+            button(page, "Start Over").click()
+            expect_screen(page, "1. Generate Image")
+            expect_settled(page)
+        prompt_box(page).fill("an owl")
+    calls = len(images_server.calls)
+    with run_app(tmp_path / "second", **settings):
+        if how == "click":
+            button(page, "Generate Image").click()
+        else:
+            send_by_key(page, prompt_box(page), "Generate Image")
+        expect(page.get_by_text(FORGOTTEN)).to_be_visible()
+        expect(prompt_box(page)).to_have_value("an owl")
+        expect_settled(page)
+        assert len(images_server.calls) == calls
+        button(page, "Generate Image").click()
+        expect_screen(page, "2. Review Generated Image")
+        expect_prompt(page, "an owl")
+    assert len(images_server.calls) == calls + 1
+
+
 def test_a_page_that_outlives_its_server_says_so_and_loses_nothing_that_it_makes_then(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
@@ -252,6 +282,8 @@ def test_a_page_that_outlives_its_server_says_so_and_loses_nothing_that_it_makes
         button(page, "Approve").click()
         expect_screen(page, "1. Generate Image")
         expect(page.get_by_text(FORGOTTEN)).to_be_visible()
+        # The words outlive their picture.
+        expect(prompt_box(page)).to_have_value("a fox")
         generate(page, "an owl")
         expect_screen(page, "2. Review Generated Image")
         expect(page.get_by_text(FORGOTTEN)).to_have_count(0)

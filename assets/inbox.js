@@ -38,16 +38,13 @@ document.addEventListener("dragleave", (event) => {
     document.body.classList.remove("receiving");
   }
 });
+// Also in place of the box itself, which would take what is in a folder: of that nothing is known
+// here, and nothing would wait for it.
 document.addEventListener("drop", (event) => {
-  document.body.classList.remove("receiving");
-  // What falls into the box itself it takes by itself.
-  const frame = event.target.closest(`${FRAME}:not([aria-disabled=true])`);
-  if (frame) {
-    expect(frame, event.dataTransfer.files);
-  } else {
-    take(event, event.dataTransfer);
-  }
-});
+  event.stopPropagation();
+  event.target.dispatchEvent(new DragEvent("dragleave", { bubbles: true }));
+  take(event, event.dataTransfer);
+}, true);
 
 function input() {
   // Streamlit says on the frame alone that a box rests.
@@ -205,7 +202,9 @@ function giveAgain() {
 
 addEventListener("click", (event) => event.target.closest(ASKS) && hold(event), true);
 addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && document.querySelector(ASKS)) {
+  const { key, target, ctrlKey, metaKey } = event;
+  const sends = key === "Enter" && (ctrlKey || metaKey) && !target.closest?.("[data-testid=stForm]");
+  if (sends && document.querySelector(ASKS)) {
     hold(event);
   }
 }, true);

@@ -14,6 +14,7 @@ let last = 0;
 
 // What may go on while a key is held down; anything else would decide again and again.
 const REPEATED = /^(Arrow|Page|Home|End|Tab|\+|-)/;
+const PROMPT = ":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea";
 const BOXES = "input, textarea, [contenteditable]";
 // What one writes in; a list has an input of its own.
 const WRITTEN_IN = `:is(${BOXES}):not([role=combobox])`;
@@ -62,7 +63,17 @@ addEventListener("keydown", (event) => {
   }
   const typesOn = writing?.isConnected || timeStamp - typedAt < TYPING;
   typedAt = timeStamp;
-  if (/^(Escape|Tab)$/.test(key) || (key === "Enter" && (ctrlKey || metaKey))) {
+  const sends = key === "Enter" && (ctrlKey || metaKey);
+  // The keys that send a prompt send a form where one types in it: they would do both.
+  const form = sends && target.closest?.("[data-testid=stForm]");
+  if (form) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    target.blur();
+    form.querySelector("[data-testid=stFormSubmitButton] button").click();
+    return;
+  }
+  if (/^(Escape|Tab)$/.test(key) || sends) {
     leave();
   } else if (writing && typesOn && target === document.body && !ctrlKey && !metaKey && !altKey) {
     event.stopImmediatePropagation();
@@ -114,6 +125,22 @@ async function focusPrompt() {
     await new Promise(requestAnimationFrame);
   }
 }
+
+// Who removes one by keyboard removes the next from there.
+document.addEventListener("click", ({ target, detail }) => {
+  const button = target.closest(".st-key-along button");
+  if (!button || detail) {
+    return;
+  }
+  const all = () => [...document.querySelectorAll(".st-key-along button")];
+  const place = all().indexOf(button);
+  new MutationObserver((_, looking) => {
+    if (!button.isConnected) {
+      looking.disconnect();
+      (all()[place] ?? all().at(-1) ?? document.querySelector(PROMPT))?.focus();
+    }
+  }).observe(document.body, { childList: true, subtree: true });
+});
 
 // What looks like a button is one for the space bar too.
 document.addEventListener("keydown", (event) => {
@@ -190,8 +217,12 @@ function keepTyped() {
   const name = names.find((one) => one.startsWith("st-key-"));
   // Never a key, which is text too while it is shown.
   if (name && box.matches("textarea, input[type=text]:not([autocomplete=off])")) {
-    sessionStorage.typed = JSON.stringify([name, box.value]);
+    sessionStorage.typed = JSON.stringify([name, box.value, attempt()]);
   }
+}
+
+function attempt() {
+  return document.querySelector("figure.picture > img")?.dataset.attempt ?? "";
 }
 
 giveBack(sessionStorage.typed);
@@ -216,10 +247,11 @@ async function giveBack(kept) {
   if (!kept) {
     return;
   }
-  const [name, words] = JSON.parse(kept);
+  const [name, words, meant] = JSON.parse(kept);
   // However long: it may be behind a tab, which a reload closes.
   const box = await shown(`.${CSS.escape(name)} :is(textarea, input):enabled`);
-  if (box.value !== words) {
+  // Words about one picture are none about the next.
+  if (box.value !== words && attempt() === meant) {
     write(box, words);
   }
 }
@@ -234,7 +266,6 @@ function write(box, words) {
 
 // A server that remembers nothing empties the prompt of a page that has outlived the one before, with
 // the click that finds it so. The page alone knows the words still.
-const PROMPT = ":is([class*=st-key-prompt-], [class*=st-key-edit-]) textarea";
 // Milliseconds: no event tells of words that the server sets.
 const LOOK = 250;
 let prompt = "";

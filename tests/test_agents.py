@@ -140,6 +140,19 @@ def test_declined_it_changes_the_prompt_and_asks_again_in_the_same_review(
     assert agent.record()["approved"]
 
 
+def test_the_keys_that_send_a_prompt_send_the_form_in_which_one_types(
+    agent: Agent, context: BrowserContext, images_server: ImagesServer
+) -> None:
+    agent.generate("a fox")
+    page = visit(context, agent.ask("A poster"))
+    button(page, "Decline").click()
+    word_box(page).press_sequentially("too dark")
+    word_box(page).press("Control+Enter")
+    expect(page.get_by_text("has declined it. They say: too dark")).to_be_visible(timeout=LONG)
+    expect_settled(page)
+    assert len(images_server.calls) == 1
+
+
 def test_of_two_people_the_first_decides_and_the_other_is_told(
     agent: Agent, context: BrowserContext, images_server: ImagesServer
 ) -> None:

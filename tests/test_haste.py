@@ -411,6 +411,31 @@ def test_an_edited_prompt_outlives_a_look_at_another_picture_and_a_regenerate(
     assert prompts == ["a fox", "an owl", "an owl", "an owl with a hat"]
 
 
+def test_words_of_a_change_belong_to_the_picture_that_they_were_typed_for(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_review(page, api_app, "a fox")
+    change = page.get_by_role("textbox", name="What should be different here?")
+    tab = page.get_by_role("tab", name="Change this picture")
+    for prompt, words in (("", "make it night"), ("an owl", "")):
+        if prompt:
+            button(page, "Start Over").click()
+            expect_screen(page, "1. Generate Image")
+            expect_settled(page)
+            generate(page, prompt)
+            expect_prompt(page, prompt)
+            expect_settled(page)
+        tab.click()
+        expect(change).to_be_visible()
+        expect_settled(page)
+        expect(change).to_have_value("")
+        change.press_sequentially(words)
+        if words:
+            page.reload()
+            expect_screen(page, "2. Review Generated Image")
+            expect_settled(page)
+
+
 @pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2])
 def test_an_example_and_generate_right_after_it_send_that_example(
     page: Page, api_app: RunningApp, images_server: ImagesServer, moment: float

@@ -1,6 +1,7 @@
 """What a browser can do beyond the page: paste and drop pictures, tell whose turn it is."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Route, WebSocketRoute, expect
@@ -506,6 +507,54 @@ def test_what_cannot_be_used_is_said_and_leaves_the_page_as_it_is(
         "Only PNG, JPEG and WebP pictures can be used here."
     )
     expect(page.locator(".st-key-along")).to_have_count(0)
+
+
+def test_a_folder_is_told_to_be_none_wherever_it_is_dropped(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, tmp_path: Path
+) -> None:
+    images_server.script(plain(picture("room")))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "chair.png").write_bytes(decode(picture("chair")))
+    open_app(page, api_app)
+    go_to(page, "initial_input")
+    page.get_by_text("Use my pictures").click()
+    words = page.get_by_test_id("stFileUploaderDropzoneInstructions")
+    words.scroll_into_view_if_needed()
+    expect_settled(page)
+    place = words.bounding_box()
+    assert place
+    at = {"x": place["x"] + 5, "y": place["y"] + 5}
+    mouse = page.context.new_cdp_session(page)
+    files = {"items": [], "files": [str(tmp_path / "folder")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        mouse.send("Input.dispatchDragEvent", {"type": kind, **at, "data": files})
+    expect(page.get_by_role("alert")).to_have_text(
+        "Only PNG, JPEG and WebP pictures can be used here."
+    )
+    expect(page.get_by_test_id("stFileChip")).to_have_count(0)
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    assert "image" not in images_server.calls[0].parts
+
+
+def test_pictures_are_removed_one_after_the_other_by_one_key(
+    page: Page, api_app: RunningApp
+) -> None:
+    open_app(page, api_app)
+    expect_settled(page)
+    along = page.locator(".st-key-along")
+    for name in ("chair", "table"):
+        assert page.evaluate(GIVE, ["paste", f"{name}.png", picture(name), ".stMain figure"])
+        expect(along.get_by_alt_text(f"{name}.png")).to_be_visible()
+        expect_settled(page)
+    button(page, "Remove 1").focus()
+    page.keyboard.press("Enter")
+    expect(along.get_by_alt_text("chair.png")).to_have_count(0)
+    expect_settled(page)
+    expect(button(page, "Remove 1")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(along).to_have_count(0)
+    expect(prompt_box(page)).to_be_focused()
 
 
 def test_words_that_carry_a_picture_of_themselves_are_pasted_as_words(

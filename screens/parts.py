@@ -285,8 +285,10 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
 def error_in_words(shared: Store) -> str:
     """Return the last error's sentence; where several failed for other reasons, each of them."""
     reasons = Counter(failure.problem.sentence for failure in shared["failures"])
-    if len(reasons) < 2 or shared["error_message"] not in reasons:
-        return shared["error_message"]
+    # What is missing is told after another action too.
+    last = shared["error_message"] or moves.missing(shared)[-1].problem.sentence
+    if len(reasons) < 2 or last not in reasons:
+        return last
     return " ".join(f"{count} of them: {sentence}" for sentence, count in reasons.items())
 
 
@@ -294,14 +296,15 @@ def render_error(shared: Store) -> None:
     """Show what went wrong, in sentences that are always ours."""
     # An empty place takes an old error away at once; a container would keep it until the run ends.
     place = st.empty()
-    if not shared["error_message"]:
+    may_ask = shared["stage"] != "final" and not shared["pending"]
+    missing = len(moves.missing(shared)) if may_ask else 0
+    if not (shared["error_message"] or missing):
         return
     with place.container(key="forgotten" if shared["error_message"] == FORGOTTEN else None):
         st.warning(error_in_words(shared))
         if shared["error_request_id"]:
             st.text(f"For support: request {shared['error_request_id']}")
-        missing = len(moves.missing(shared))
-        if missing and not shared["pending"]:
+        if missing:
             click_button(shared, f"Make the missing {missing}", "ask again")
 
 

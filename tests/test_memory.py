@@ -8,7 +8,7 @@ from utils.jobs.outcomes import CANCELLED, INTERRUPTED
 from utils.review import boxes, choosing, memory, moves
 from utils.review.blobs import blobs
 from utils.review.memory import BrowserMemory
-from utils.review.store import Store, clear_error
+from utils.review.store import Store
 from utils.settings import get_settings
 from utils.shared.blobs import SharedBlobs
 from utils.shared.memory import SharedMemory
@@ -83,7 +83,7 @@ def test_what_may_still_come_keeps_what_it_is_made_from(browsers: BrowserMemory)
     moves.fail(tab, pending, INTERRUPTED)
     moves.clear_settled(tab, [*choosing.asked(tab)])
     browsers.remember(tab)
-    clear_error(tab)
+    tab["failures"] = ()
     browsers.remember(tab)
     assert blobs.missing([source]) == set()
     tab["late"] = ()
@@ -304,7 +304,7 @@ def test_sources_of_wishes_are_held(browsers: BrowserMemory) -> None:
     browsers.remember(tab)
     assert blobs.get(mine)
     moves.clear_settled(tab)
-    clear_error(tab)
+    tab["failures"] = ()
     browsers.remember(tab)
     assert blobs.get(mine) is None
 

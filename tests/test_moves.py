@@ -228,23 +228,28 @@ def test_a_failure_leaves_all_as_it_was_and_adds_one_sentence(shared: Store) -> 
 
 
 @pytest.mark.parametrize(
-    "move",
+    ("move", "missing"),
     [
-        lambda shared: ask(shared),
-        lambda shared: moves.approve(shared, shared["under_review"]),
-        lambda shared: moves.back_to_review(shared),
-        lambda shared: moves.start_over(shared),
-        lambda shared: boxes.use_references(shared, [], ""),
+        (lambda shared: ask(shared), 0),
+        (lambda shared: moves.approve(shared, shared["under_review"]), 1),
+        (lambda shared: moves.back_to_review(shared), 1),
+        (lambda shared: moves.start_over(shared), 0),
+        (lambda shared: boxes.use_references(shared, [], ""), 1),
+        (lambda shared: moves.generate(shared, shared["click_id"], choose), 1),
     ],
 )
-def test_the_next_action_clears_the_last_error(shared: Store, move: object) -> None:
+def test_the_next_action_clears_the_last_error_and_forgets_nothing_that_is_missing(
+    shared: Store, move: object, missing: int
+) -> None:
     make(shared)
     moves.regenerate(shared, shared["click_id"], choose)
-    moves.fail(shared, shared["pending"][0], FAILED)
+    moves.fail(shared, shared["pending"][0], replace(FAILED, billed=True))
     moves.clear_settled(shared)
+    shared["task_input"] = ""
     move(shared)  # type: ignore[operator]
-    assert shared["error_message"] == shared["error_request_id"] == ""
-    assert shared["failures"] == ()
+    assert shared["error_message"] in ("", "Say first what you want: a few words are enough.")
+    assert shared["error_request_id"] == ""
+    assert len(moves.missing(shared)) == missing
 
 
 def test_approve_makes_what_the_person_sees_the_result_and_back_returns(shared: Store) -> None:
@@ -299,6 +304,18 @@ def test_only_what_is_missing_is_asked_for_again(shared: Store) -> None:
     assert wishes(shared) == [second.wish, third.wish]
     assert shared["decision"] == "generate"
     assert not {one.id for one in waiting(shared)} & {first.id, second.id, third.id}
+
+
+def test_what_fails_once_more_is_missing_still(shared: Store) -> None:
+    shared["count"] = 2
+    ask(shared)
+    receive(shared, shared["pending"][0])
+    wish = shared["pending"][-1].wish
+    for _ in "twice":
+        moves.fail(shared, shared["pending"][-1], FAILED)
+        moves.clear_settled(shared)
+        assert [one.pending.wish for one in moves.missing(shared)] == [wish]
+        moves.ask_again(shared, shared["click_id"], choose)
 
 
 def test_one_alone_may_be_asked_for_again_where_it_may_have_been_billed(shared: Store) -> None:

@@ -717,6 +717,12 @@ def test_one_alone_that_may_have_been_billed_can_be_asked_for_again(app: AppTest
     app.run()
     assert app.warning[0].value == UNKNOWN.sentence
     assert "Make the missing 1" in labels(app)
+    click(app, "Approve")
+    assert not app.warning
+    assert "Make the missing 1" not in labels(app)
+    click(app, "Back to review")
+    assert app.warning[0].value == UNKNOWN.sentence
+    assert "Make the missing 1" in labels(app)
 
 
 def test_of_several_that_failed_each_reason_is_said_and_how_often(app: AppTest) -> None:

@@ -185,7 +185,7 @@ def ask_again(shared: Store, click_id: str, choose: Choose) -> None:
     if any(wish.engine.own_key for wish in wishes) and not shared["api_key"]:
         shared["error_message"] = "The key that was used is forgotten. Enter it once more."
         return
-    _begin(shared, wishes)
+    _begin(shared, wishes, again=True)
 
 
 def missing(shared: Store) -> list[Failure]:
@@ -193,10 +193,10 @@ def missing(shared: Store) -> list[Failure]:
     asked = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
     clicks = [one.click for one in asked] + [attempt.click for attempt in shared["attempts"]]
     return [
-        failure
-        for failure in shared["failures"]
-        if failure.problem.kind != "cancelled"
-        and (failure.problem.billed or clicks.count(failure.pending.click) > 1)
+        one
+        for one in shared["failures"]
+        if one.problem.kind != "cancelled"
+        and (one.problem.billed or one.pending.again or clicks.count(one.pending.click) > 1)
     ]
 
 
@@ -414,8 +414,9 @@ def _ask(
     _begin(shared, wishes)
 
 
-def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
+def _begin(shared: Store, wishes: Sequence[Wish], again: bool = False) -> None:
     clear_error(shared)
+    shared["failures"] = ()
     if shared["agent"] and len(wishes) > shared["allowance"]:
         shared["error_message"] = (
             f"{shared['allowance']} more may be asked for before a person has looked. Ask a person."
@@ -425,7 +426,7 @@ def _begin(shared: Store, wishes: Sequence[Wish]) -> None:
     asked = json.dumps([asdict(wish) for wish in wishes], sort_keys=True)
     click = str(uuid.uuid5(uuid.UUID(shared["click_id"]), asked))
     shared["pending"] = tuple(
-        Pending(choosing.id_for(click, number, len(wishes)), click, wish)
+        Pending(choosing.id_for(click, number, len(wishes)), click, wish, again=again)
         for number, wish in enumerate(wishes, 1)
     )
     if shared["agent"]:

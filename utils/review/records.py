@@ -147,13 +147,15 @@ def reviewed_by(owner: str) -> str:
 @dataclass(frozen=True)
 class Pending:
     """Something that is waited for: `id` names its job, `click` the click that asked for it, and
-    `kind` the node which waits for it. `review` is what a person is to decide, if one is asked."""
+    `kind` the node which waits for it. `review` is what a person is to decide, if one is asked;
+    what is asked for `again` did not come before."""
 
     id: str
     click: str
     wish: Wish
     kind: str = "generate"
     review: Review | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,5 @@ def by_key(shared: Store) -> MutableMapping[str, object]:
 
 
 def clear_error(shared: Store) -> None:
-    """Take the last error away."""
+    """Take the last error away; what it has cost stays, to be asked for once more."""
     shared["error_message"] = shared["error_request_id"] = ""
-    shared["failures"] = ()

@@ -123,11 +123,12 @@ def test_what_no_page_can_show_is_no_name_of_a_model(images_server: ImagesServer
     assert asyncio.run(list_models(engine(images_server), "")) == (ListedModel("gpt-image-2"),)
 
 
-def test_no_trouble_at_all_comes_out_of_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["headers", "api_client"])
+def test_no_trouble_at_all_comes_out_of_a_list(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("utils.images.clients.headers", broken)
+    monkeypatch.setattr(f"utils.images.clients.{place}", broken)
     assert asyncio.run(list_models(Engine("x", "any", "http://127.0.0.1:9/v1"), "")) is None
 
 

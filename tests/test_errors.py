@@ -10,6 +10,7 @@ from utils.images.errors import (
     CONNECTION,
     CUT_OFF,
     KEY_GONE,
+    NO_CLIENT,
     NO_PICTURE,
     NO_ROOM,
     NOT_A_KEY,
@@ -185,6 +186,7 @@ def test_each_failure_without_an_answer_has_its_problem(exc: Exception, problem:
         (NO_ROOM, False, True),
         (SOURCE_GONE, False, False),
         (KEY_GONE, False, False),
+        (NO_CLIENT, False, False),
         (NOT_A_KEY, False, False),
     ],
 )

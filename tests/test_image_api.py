@@ -369,6 +369,20 @@ def test_a_server_that_is_not_there_is_a_connection_problem(
     assert (problem.kind, problem.retry, problem.billed) == ("connection", True, False)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "gopher://127.0.0.1:7890"), ("SSL_CERT_FILE", "/nope/ca.pem")],
+)
+def test_where_no_connection_can_be_set_up_nothing_is_sent_or_billed(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    clients._trusted.cache_clear()
+    monkeypatch.setenv(name, value)
+    problem = failed(wish())
+    assert problem == errors.NO_CLIENT
+    assert not images_server.calls
+
+
 def test_the_log_tells_the_facts_and_no_secrets(
     images_server: ImagesServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -92,6 +92,25 @@ def test_an_impossible_value_is_one_sentence_that_repeats_no_value(
     assert "\n" not in told
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "gopher://:secret@127.0.0.1:7890"),
+        ("SSL_CERT_FILE", "/nope/secret.pem"),
+    ],
+)
+def test_a_way_to_the_server_that_cannot_be_used_is_told_where_one_is_asked(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert check_settings() == ""
+    set_to(monkeypatch, OPENAI_API_KEY="sk-test")
+    told = check_settings()
+    assert name in told
+    assert told.endswith(". Change it and start again.")
+    assert "secret" not in told
+
+
 def test_all_impossible_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, IMAGE_CONCURRENCY="0", IMAGE_STREAM="yes")
     told = check_settings()

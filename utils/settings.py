@@ -9,12 +9,17 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from httpx2 import URL, InvalidURL
+from httpx2 import URL, AsyncClient, InvalidURL
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # What a store may be called, and what its protocol is called.
 STORE_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+
+CANNOT_CONNECT = (
+    "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR should name a "
+    "proxy or certificates that can be used. Change it and start again."
+)
 
 
 class Settings(BaseSettings):
@@ -172,7 +177,7 @@ def store_address() -> str:
 def check_settings() -> str:
     """Return a sentence that says which variable holds an impossible value, '' where none does."""
     try:
-        get_settings()
+        settings = get_settings()
     except ValidationError as exc:
         # Not the value: it may be a key.
         wrong = [
@@ -180,7 +185,19 @@ def check_settings() -> str:
             for error in exc.errors(include_input=False)
         ]
         return f"{', and '.join(wrong)}. Change it and start again."
-    return ""
+    asks_server = settings.openai_base_url or settings.openai_api_key
+    return CANNOT_CONNECT if asks_server and not _can_connect() else ""
+
+
+def _can_connect() -> bool:
+    """Return whether the proxy and the certificates that the environment names can be used."""
+    try:
+        AsyncClient()
+    except Exception:
+        # They fail in ways of many kinds, and not what they say: a proxy's address may hold a
+        # password.
+        return False
+    return True
 
 
 def _is_address(text: str) -> bool:

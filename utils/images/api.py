@@ -116,11 +116,10 @@ async def list_models(engine: Engine, key: str) -> tuple[models.ListedModel, ...
     key = engines.key_for(engine, key)
     if not is_key(key):
         return None
-    client = clients.api_client(engine, key)
     try:
         async with (
             timeout(clients.CONNECT_SECONDS),
-            client.models.with_streaming_response.list(
+            clients.api_client(engine, key).models.with_streaming_response.list(
                 extra_headers=clients.headers(engine, key)
             ) as response,
         ):

@@ -11,6 +11,8 @@ from httpx2 import HTTPError, Request, Response, create_ssl_context
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout
 
 from utils.images.engines import TRANSPORTS
+from utils.images.errors import NO_CLIENT
+from utils.jobs.outcomes import FailedError
 from utils.review.records import Engine
 from utils.settings import get_settings
 
@@ -68,7 +70,11 @@ def _shared(loop: AbstractEventLoop, model: str | None) -> HttpClient:
     limits = Timeout(get_settings().image_timeout, connect=CONNECT_SECONDS)
     if model:
         return HttpClient(transport=TRANSPORTS[model](), timeout=limits)
-    return HttpClient(verify=_trusted(), timeout=limits)
+    try:
+        return HttpClient(verify=_trusted(), timeout=limits)
+    except Exception:
+        # A proxy or a certificate fails in ways of many kinds.
+        raise FailedError(NO_CLIENT) from None
 
 
 @cache

@@ -204,6 +204,11 @@ CONNECTION = Problem(
     "The picture server could not be reached. Check the connection and try again.",
     retry=True,
 )
+NO_CLIENT = Problem(
+    "connection",
+    "This server's proxy or certificates cannot be used, so nothing was sent. "
+    "Whoever runs this page can set them right; then try again.",
+)
 TOO_SLOW = next(
     Problem(rule.kind, rule.sentence, billed=rule.billed)
     for rule in RULES

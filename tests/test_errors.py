@@ -15,6 +15,7 @@ from utils.images.errors import (
     NO_ROOM,
     NOT_A_KEY,
     NOT_FETCHED,
+    NOT_WRITTEN,
     RULES,
     SOURCE_GONE,
     TOO_SLOW,
@@ -162,6 +163,10 @@ def caused(wrapper: openai.APIConnectionError, cause: Exception) -> Exception:
             caused(openai.APIConnectionError(request=REQUEST), httpx2.RemoteProtocolError("x")),
             CUT_OFF,
         ),
+        (
+            caused(openai.APIConnectionError(request=REQUEST), httpx2.LocalProtocolError("x")),
+            NOT_WRITTEN,
+        ),
         (httpx2.ReadTimeout("slow"), TOO_SLOW),
         (TimeoutError(), TOO_SLOW),
         (httpx2.RemoteProtocolError("cut"), CUT_OFF),
@@ -187,6 +192,7 @@ def test_each_failure_without_an_answer_has_its_problem(exc: Exception, problem:
         (SOURCE_GONE, False, False),
         (KEY_GONE, False, False),
         (NO_CLIENT, False, False),
+        (NOT_WRITTEN, False, False),
         (NOT_A_KEY, False, False),
     ],
 )

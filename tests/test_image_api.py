@@ -383,6 +383,34 @@ def test_where_no_connection_can_be_set_up_nothing_is_sent_or_billed(
     assert not images_server.calls
 
 
+def test_the_servers_organization_and_project_go_without_the_ends_of_their_lines(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to(monkeypatch, OPENAI_ORG_ID="org-server\n", OPENAI_PROJECT_ID=" proj ")
+    made(wish())
+    headers = images_server.calls[0].headers
+    assert headers["openai-organization"] == "org-server"
+    assert headers["openai-project"] == "proj"
+
+
+def test_a_blank_organization_or_project_is_not_sent(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to(monkeypatch, OPENAI_ORG_ID="", OPENAI_PROJECT_ID=" ")
+    made(wish())
+    assert not {"openai-organization", "openai-project"} & {*images_server.calls[0].headers}
+
+
+def test_a_header_that_cannot_be_written_is_no_call_and_the_log_names_the_cause(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "utils")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X Team: a")
+    assert failed(wish()) == errors.NOT_WRITTEN
+    assert not images_server.calls
+    assert "error=LocalProtocolError" in caplog.text
+
+
 def test_the_log_tells_the_facts_and_no_secrets(
     images_server: ImagesServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -58,6 +58,8 @@ def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> No
         ("PICTURE_MEMORY", "63", "PICTURE_MEMORY should be greater than or equal to 64."),
         ("OPENAI_API_KEY", "sk-••••1234", "OPENAI_API_KEY should be a key, without spaces"),
         ("OPENAI_API_KEY", "sk secret", "OPENAI_API_KEY should be a key, without spaces"),
+        ("OPENAI_ORG_ID", "org\nsecret", "OPENAI_ORG_ID should be an id, without spaces"),
+        ("OPENAI_PROJECT_ID", "“secret”", "OPENAI_PROJECT_ID should be an id, without spaces"),
         ("OPENAI_BASE_URL", "localhost:8080/v1", "OPENAI_BASE_URL should begin with http://"),
         ("OPENAI_BASE_URL", "ftp://localhost", "OPENAI_BASE_URL should begin with http://"),
         ("OPENAI_BASE_URL", "http://", "OPENAI_BASE_URL should begin with http://"),

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(
         None, description="Address of any server that speaks the Images API."
     )
+    openai_org_id: str | None = Field(
+        None, description="Organization at OpenAI that the server's key asks for."
+    )
+    openai_project_id: str | None = Field(
+        None, description="Project at OpenAI that the server's key asks for."
+    )
     openai_image_model: str = Field("gpt-image-2.6-flare", description="Model that is asked.")
     image_stream: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether drafts are asked for; auto asks OpenAI and Azure for them."
@@ -114,6 +120,14 @@ class Settings(BaseSettings):
         if key and not is_key(key.get_secret_value()):
             raise ValueError("Value should be a key, without spaces and of ASCII letters alone")
         return key
+
+    @field_validator("openai_org_id", "openai_project_id")
+    @classmethod
+    def _check_id(cls, text: str | None) -> str | None:
+        # It goes to the server in a header, as the key does.
+        if text and not is_key(text):
+            raise ValueError("Value should be an id, without spaces and of ASCII letters alone")
+        return text
 
     @field_validator("store_url")
     @classmethod

@@ -42,8 +42,11 @@ class HttpClient(DefaultAsyncHttpxClient):
 
 def api_client(engine: Engine, key: str) -> AsyncOpenAI:
     """Return the SDK's client for an engine; it is light, and its connections are shared."""
+    settings = get_settings()
     return AsyncOpenAI(
         api_key=key or "none",
+        organization=settings.openai_org_id,
+        project=settings.openai_project_id,
         base_url=engine.address or IN_PROCESS,
         http_client=http_client(engine),
         max_retries=0,
@@ -54,9 +57,14 @@ def headers(engine: Engine, key: str) -> dict[str, str | Omit]:
     """Return what a call to the engine says of who asks, where the SDK would say otherwise."""
     # A server without a key is sent none; the SDK would insist on one.
     named: dict[str, str | Omit] = {} if key else {"Authorization": Omit()}
-    if engine.own_key:
-        # These the SDK takes from the server's environment; a person's key belongs to neither.
-        named |= {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+    settings = get_settings()
+    for name, value in (
+        ("OpenAI-Organization", settings.openai_org_id),
+        ("OpenAI-Project", settings.openai_project_id),
+    ):
+        # A person's own key belongs to neither, and for one that is blank the SDK sends a blank.
+        if engine.own_key or not value:
+            named[name] = Omit()
     return named
 
 

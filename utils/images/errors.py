@@ -209,6 +209,11 @@ NO_CLIENT = Problem(
     "This server's proxy or certificates cannot be used, so nothing was sent. "
     "Whoever runs this page can set them right; then try again.",
 )
+NOT_WRITTEN = Problem(
+    "not written",
+    "The request has something that cannot be sent, so nothing came to the server. "
+    "Whoever runs this page can check OPENAI_CUSTOM_HEADERS; then try again.",
+)
 TOO_SLOW = next(
     Problem(rule.kind, rule.sentence, billed=rule.billed)
     for rule in RULES
@@ -287,6 +292,8 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
         ):
             # The request never got there, at least not to its end.
             return CONNECTION
+        case httpx2.LocalProtocolError():
+            return NOT_WRITTEN
         case httpx2.TooManyRedirects():
             # A login in the way, which this client cannot pass.
             return explain_body(None, 404)

@@ -6,6 +6,7 @@ import httpx2
 import openai
 import pytest
 
+from utils.images import errors
 from utils.images.errors import (
     CONNECTION,
     CUT_OFF,
@@ -25,6 +26,7 @@ from utils.images.errors import (
 )
 from utils.images.parameters import PARAMETERS, Parameter
 from utils.images.pictures import NotAPictureError
+from utils.jobs import outcomes
 from utils.jobs.outcomes import UNKNOWN, FailedError, Problem
 
 REQUEST = httpx2.Request("POST", "http://images.example/v1/images/generations")
@@ -201,6 +203,20 @@ def test_what_may_have_been_billed_is_tried_again_only_where_the_sdk_would(
 ) -> None:
     assert (problem.retry, problem.billed) == (retry, billed)
     assert ("billed" in problem.sentence) == billed
+
+
+def test_whatever_may_have_been_billed_has_a_sentence_where_nothing_ever_is() -> None:
+    fixed = [
+        one
+        for module in (errors, outcomes)
+        for one in vars(module).values()
+        if isinstance(one, Problem)
+    ]
+    told = [explain_body(None, status) for status in (None, 500, 504)]
+    every: list[Problem | errors.Rule] = [*fixed, *told, *RULES, errors.NO_MARK]
+    for one in every:
+        assert bool(one.unbilled) == one.billed, one.sentence
+        assert "bill" not in one.unbilled
 
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)

@@ -37,13 +37,15 @@ MARKS = ("markup", "mask")
 class Rule:
     """A problem, and the marks by which it is known: one hit is enough.
 
-    `codes` are those of an error's `code` or `type`, `words` a pattern for its message.
+    `codes` are those of an error's `code` or `type`, `words` a pattern for its message; all else is
+    what its Problem has.
     """
 
     kind: str
     sentence: str
     retry: bool = False
     billed: bool = False
+    unbilled: str = ""
     codes: frozenset[str] = frozenset()
     words: str = ""
     statuses: frozenset[int] = frozenset()
@@ -135,6 +137,7 @@ RULES = (
         "The picture server did not answer in time, and may have billed the picture all the same. "
         "Try again if you still want it.",
         billed=True,
+        unbilled="The picture server did not answer in time. Try again if you still want it.",
         # A LiteLLM proxy gives up on the model with 408, after it has asked it.
         words=r"litellm\.Timeout|request timed out",
         # 524: the same, by one of the large gateways.
@@ -159,6 +162,7 @@ RULES = (
         "Try again in a moment.",
         retry=True,
         billed=True,
+        unbilled="The picture server failed. Try again in a moment.",
         codes=frozenset({"server_error", "api_error", "internal_error"}),
         statuses=frozenset(range(500, 600)),
     ),
@@ -173,6 +177,7 @@ NO_MARK = Rule(
     "The server could not make the picture, and may have billed it all the same. "
     "Try again in a moment.",
     billed=True,
+    unbilled="The server could not make the picture. Try again in a moment.",
 )
 # These say less than the status does, and count where there is none.
 VAGUE = frozenset(
@@ -215,7 +220,7 @@ NOT_WRITTEN = Problem(
     "Whoever runs this page can check OPENAI_CUSTOM_HEADERS; then try again.",
 )
 TOO_SLOW = next(
-    Problem(rule.kind, rule.sentence, billed=rule.billed)
+    Problem(rule.kind, rule.sentence, billed=rule.billed, unbilled=rule.unbilled)
     for rule in RULES
     if rule.kind == "too slow"
 )
@@ -225,24 +230,30 @@ CUT_OFF = Problem(
     "Try again in a moment.",
     retry=True,
     billed=True,
+    unbilled="The connection was lost before the picture was there. Try again in a moment.",
 )
 NOT_FETCHED = Problem(
     "not fetched",
     "The picture was made and billed, but could not be fetched from where the server keeps it. "
     "Try again, or have the server send pictures as base64.",
     billed=True,
+    unbilled="The picture was made, but could not be fetched from where the server keeps it. "
+    "Try again, or have the server send pictures as base64.",
 )
 NO_PICTURE = Problem(
     "no picture",
     "The server answered with something that is no picture, and may have billed it. "
     "Try again, or check that it speaks the Images API.",
     billed=True,
+    unbilled="The server answered with something that is no picture. "
+    "Try again, or check that it speaks the Images API.",
 )
 NO_ROOM = Problem(
     "no room",
     "The picture is larger than this server keeps, and was billed. "
     "Choose a smaller size and try again.",
     billed=True,
+    unbilled="The picture is larger than this server keeps. Choose a smaller size and try again.",
 )
 SOURCE_GONE = Problem(
     "source gone",
@@ -332,7 +343,8 @@ def explain_body(
         smaller="fewer or smaller pictures" if pictures else "a shorter prompt",
     )
     wait = _seconds(headers, error.message)
-    problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, request_id(headers))
+    name = request_id(headers)
+    problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, name, rule.unbilled)
     return _not_now(problem) if rule.retry and wait and wait > LONGEST_WAIT else problem
 
 

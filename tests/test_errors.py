@@ -46,6 +46,16 @@ def openai_error(
 
 GEMINI = {"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}
 XAI = {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: b***a"}
+XAI_REFUSAL = {
+    "code": "The caller does not have permission to execute the specified operation",
+    "error": "Content violates usage guidelines. Team: t, Failed check: SAFETY_CHECK_TYPE_BIO",
+}
+AZURE_REFUSAL = openai_error(
+    None,
+    "The response was filtered due to the prompt triggering Azure OpenAI's content management "
+    "policy.",
+    param="prompt",
+)
 NGINX = "<html>The plain HTTP request was sent to HTTPS port</html>"
 TRANSPARENT = "For model X, transparent background is not supported."
 
@@ -57,6 +67,13 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (400, openai_error(None, "rejected by our safety system"), "refused", False, False),
         (400, openai_error(None, "Safety system", param="prompt"), "refused", False, False),
         (400, openai_error(None, "ContentPolicyViolationError"), "refused", False, False),
+        (403, XAI_REFUSAL, "refused", False, False),
+        (400, AZURE_REFUSAL, "refused", False, False),
+        (400, openai_error("content_filter"), "refused", False, False),
+        (400, openai_error("contentFilter"), "refused", False, False),
+        (400, {"error": [{"code": "moderation_blocked"}]}, "refused", False, False),
+        (400, {"error": {"error": {"code": "moderation_blocked"}}}, "refused", False, False),
+        (400, {"error": None, "code": "moderation_blocked"}, "refused", False, False),
         (400, openai_error(None, "moderation must be low or auto"), "parameter", False, False),
         (400, openai_error("billing_hard_limit_reached"), "quota", False, False),
         (400, openai_error("400", "over", "budget_exceeded"), "quota", False, False),

@@ -55,8 +55,17 @@ RULES = (
     Rule(
         "refused",
         "The safety system refused this prompt{categories}. Change its wording and try again.",
-        codes=frozenset({"moderation_blocked", "content_policy_violation", "image_safety"}),
-        words=r"safety system|content[ _]?policy|moderation_blocked",
+        codes=frozenset(
+            {
+                "moderation_blocked",
+                "content_policy_violation",
+                "content_filter",
+                "contentFilter",
+                "image_safety",
+            }
+        ),
+        words=r"safety system|content[ _]?policy|content management policy|moderation_blocked"
+        r"|violates usage guidelines",
     ),
     Rule(
         "quota",
@@ -390,9 +399,13 @@ class _Error:
 
 def _read(body: object, prompt: str) -> _Error:
     """Read the shapes of error bodies that are in use, without the prompt where they repeat it."""
-    error = body[0] if isinstance(body, list) and len(body) == 1 else body
-    if isinstance(error, Mapping) and "error" in error:
-        error = error["error"]
+    error = body
+    while isinstance(error, (list, Mapping)):
+        # Some gateways put another server's error into theirs.
+        inner = error.get("error") if isinstance(error, Mapping) else error[0] if error else None
+        if not inner:
+            break
+        error = inner
     if not isinstance(error, Mapping):
         error = {"message": error}
     param = error.get("param")

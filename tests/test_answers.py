@@ -343,6 +343,26 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         "server",
         1,
     ),
+    "refusal in the data": (
+        always(json_answer({"data": [{"error": {"code": "moderation_blocked"}}]})),
+        "refused",
+        1,
+    ),
+    "refusal without an error": (
+        always(json_answer({"code": "moderation_blocked", "message": "sk-no"})),
+        "refused",
+        1,
+    ),
+    "refusal in an event of its own": (
+        streamed(b'event: image_generation.failed\ndata: {"code": "moderation_blocked"}\n\n'),
+        "refused",
+        1,
+    ),
+    "refusal beside an error of null": (
+        streamed(data({"type": "error", "error": None, "code": "moderation_blocked"})),
+        "refused",
+        1,
+    ),
     "stream with a flat error": (
         streamed(data({"type": "error", "code": "moderation_blocked", "message": "sk-no"})),
         "refused",

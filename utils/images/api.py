@@ -396,6 +396,7 @@ async def _ask(
         if pictures.begins_one(first) or (kind.startswith("image/") and not is_json):
             data = first + b"".join([chunk async for chunk in chunks])
             return _Answer(await to_thread(pictures.check_picture, data), None, told)
+        told_why: Problem | None = None
         async for event in read_events(_after(first, chunks)):
             name = str(event.get("type") or "")
             if _is_partial(name, event):
@@ -410,7 +411,10 @@ async def _ask(
                 raise FailedError(
                     errors.explain_body(event, prompt=request.wish.prompt, pictures=bool(files))
                 )
-        raise FailedError(errors.NO_PICTURE)
+            told_why = told_why or errors.explain_answer(
+                event, prompt=request.wish.prompt, pictures=bool(files)
+            )
+        raise FailedError(told_why or errors.NO_PICTURE)
 
 
 def _is_partial(name: str, event: Mapping[str, Any]) -> bool:

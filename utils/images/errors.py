@@ -357,6 +357,17 @@ def explain_body(
     return _not_now(problem) if rule.retry and wait and wait > LONGEST_WAIT else problem
 
 
+def explain_answer(answer: Mapping[str, object], *, prompt: str, pictures: bool) -> Problem | None:
+    """Return the Problem that an answer of status 200 tells, None where it tells none.
+
+    Nobody would say there by mistake what a rule knows by its codes or words.
+    """
+    for body in (answer, answer.get("data")):
+        if _find_rule(None, _read(body, prompt)) is not NO_MARK:
+            return explain_body(body, prompt=prompt, pictures=pictures)
+    return None
+
+
 def request_id(headers: Mapping[str, str]) -> str:
     """Return the server's own name for a call, '' where it gave none."""
     name = headers.get("x-request-id") or headers.get("x-litellm-call-id") or ""

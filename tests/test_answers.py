@@ -363,6 +363,11 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
         "refused",
         1,
     ),
+    "picture whose first byte comes alone": (
+        always([Head(content_type="application/octet-stream"), PNG[:1], PNG[1:]]),
+        "picture",
+        1,
+    ),
     "stream with a flat error": (
         streamed(data({"type": "error", "code": "moderation_blocked", "message": "sk-no"})),
         "refused",

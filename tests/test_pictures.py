@@ -116,6 +116,14 @@ def test_a_picture_is_none_the_less_one_for_what_is_written_beside_it(made: byte
     assert take_uploads("owner", [("me.png", made)])[1] == ""
 
 
+@pytest.mark.parametrize("kind", [b"caBX", b"tEXt"])
+def test_a_wrong_checksum_of_what_is_written_beside_a_picture_loses_no_picture(kind: bytes) -> None:
+    made = with_chunk(kind, b"Comment\0a fox")
+    at = made.index(kind) + len(kind) + len(b"Comment\0a fox")
+    spoilt = made[:at] + b"\0\0\0\0" + made[at + 4 :]
+    assert check_picture(spoilt).data == spoilt
+
+
 def test_a_turned_picture_whose_notes_cannot_be_written_again_is_turned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -390,7 +390,12 @@ async def _ask(
         told = _price(response.headers.get("x-litellm-response-cost", ""))
         request.named.append(errors.request_id(response.headers))
         chunks = bounded(body)
-        first = await anext(chunks, b"")
+        first = b""
+        async for chunk in chunks:
+            first += chunk
+            # The network may cut anywhere, also within what a picture is known by.
+            if len(first) >= pictures.HEAD_BYTES:
+                break
         kind = response.headers.get("content-type", "").lower()
         is_json = first.lstrip().startswith((b"{", b"["))
         if pictures.begins_one(first) or (kind.startswith("image/") and not is_json):

@@ -3,6 +3,7 @@ import base64
 import io
 import json
 import threading
+import time
 from typing import Any
 
 import httpx2
@@ -142,6 +143,28 @@ def test_a_large_edit_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch)
     first_picture(edit(base64.b64decode(picture()), prompt="fog"))
     assert len(threads) == 2
     assert threading.main_thread() not in threads
+
+
+def test_one_picture_is_drawn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large one takes so much memory that several at once would be more than a server has."""
+    under_way: list[str] = []
+    most: list[int] = []
+
+    def slow(prompt: str, size: tuple[int, int], **_: object) -> Image.Image:
+        under_way.append(prompt)
+        time.sleep(0.05)
+        most.append(len(under_way))
+        under_way.remove(prompt)
+        return Image.new("RGB", size)
+
+    monkeypatch.setattr(engine, "paint", slow)
+
+    async def several() -> None:
+        shared = client().images
+        await asyncio.gather(*(shared.generate(prompt=f"hill {n}") for n in range(3)))
+
+    asyncio.run(several())
+    assert most == [1, 1, 1]
 
 
 def test_an_edit_streams_too() -> None:

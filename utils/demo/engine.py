@@ -8,6 +8,7 @@ import asyncio
 import io
 import json
 import re
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
 from email.parser import BytesParser
@@ -25,6 +26,8 @@ from utils.images.pictures import encode, in_eight_bits
 NOTICE = "Painted by the built-in demo engine. No AI model was at work."
 DEFAULT_SIZE = (1024, 1024)
 SIDES = range(16, 3841)
+# Four of the largest size took 3.3 GB at once, which is more than a server may have.
+_one_at_a_time = threading.Lock()
 
 Draw = Callable[[tuple[int, int]], Image.Image]
 
@@ -151,7 +154,8 @@ def _draft(draw: Draw, index: int) -> Draw:
 
 def _finish(draw: Draw, notes: dict[str, str], wish: dict[str, Any], size: tuple[int, int]) -> str:
     """Draw, and return the picture in the format wished for, as base64."""
-    picture = draw(size)
+    with _one_at_a_time:
+        picture = draw(size)
     image_format = wish["output_format"]
     info = PngImagePlugin.PngInfo()
     for name, text in {"Comment": NOTICE, **notes}.items():

@@ -8,9 +8,9 @@ import asyncio
 import io
 import json
 import re
-import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from email.parser import BytesParser
 from email.policy import HTTP
 from functools import partial
@@ -26,8 +26,8 @@ from utils.images.pictures import encode, in_eight_bits
 NOTICE = "Painted by the built-in demo engine. No AI model was at work."
 DEFAULT_SIZE = (1024, 1024)
 SIDES = range(16, 3841)
-# Four of the largest size took 3.3 GB at once, which is more than a server may have.
-_one_at_a_time = threading.Lock()
+# One thread: four of the largest size at once took 3.3 GB, which is more than a server may have.
+_painter = ThreadPoolExecutor(1, "painter")
 
 Draw = Callable[[tuple[int, int]], Image.Image]
 
@@ -79,7 +79,7 @@ class DemoTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(
                 200, headers={"content-type": "text/event-stream"}, content=events
             )
-        picture = await asyncio.to_thread(_finish, draw, notes, wish, size)
+        picture = await _paint(draw, notes, wish, size)
         return httpx2.Response(
             200, json={"created": 0, "data": [{"b64_json": picture}], **_facts(wish, size)}
         )
@@ -94,11 +94,11 @@ class DemoTransport(httpx2.AsyncBaseTransport):
     ) -> AsyncIterator[bytes]:
         for index in range(min(3, int(wish.get("partial_images") or 0))):
             await asyncio.sleep(self._pace)
-            draft = await asyncio.to_thread(_finish, _draft(draw, index), notes, wish, size)
+            draft = await _paint(_draft(draw, index), notes, wish, size)
             event = {"type": f"image_{kind}.partial_image", "partial_image_index": index}
             yield _event(event | {"b64_json": draft})
         await asyncio.sleep(self._pace)
-        picture = await asyncio.to_thread(_finish, draw, notes, wish, size)
+        picture = await _paint(draw, notes, wish, size)
         facts = _facts(wish, size)
         yield _event({"type": f"image_{kind}.completed", "b64_json": picture, **facts})
 
@@ -152,10 +152,16 @@ def _draft(draw: Draw, index: int) -> Draw:
     return rough
 
 
+async def _paint(
+    draw: Draw, notes: dict[str, str], wish: dict[str, Any], size: tuple[int, int]
+) -> str:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_painter, _finish, draw, notes, wish, size)
+
+
 def _finish(draw: Draw, notes: dict[str, str], wish: dict[str, Any], size: tuple[int, int]) -> str:
     """Draw, and return the picture in the format wished for, as base64."""
-    with _one_at_a_time:
-        picture = draw(size)
+    picture = draw(size)
     image_format = wish["output_format"]
     info = PngImagePlugin.PngInfo()
     for name, text in {"Comment": NOTICE, **notes}.items():

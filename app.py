@@ -87,7 +87,8 @@ def main() -> None:
         parts.rerun_when(partial(take_late, shared))
     if asking.visits(shared):
         parts.rerun_when(partial(asking.look, shared))
-    browser_memory.remember(shared)
+    if not browser_memory.remember(shared):
+        parts.rerun_when(partial(browser_memory.remember, shared))
     if shared["pending"] and not asking.rests(shared):
         create_flow(next_wait(shared), partial(parts.follow, shared, view)).run(shared)
         st.rerun()

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ from utils.images import api, clients, errors
 from utils.images.credentials import Signal
 from utils.images.events import read_events
 from utils.images.pictures import check_draft
-from utils.jobs.outcomes import FailedError
+from utils.jobs.outcomes import STORE_AWAY, FailedError
 from utils.review.blobs import Blobs, blobs
 from utils.review.people import find_person
 from utils.review.records import Cost, Engine, Wish
@@ -745,6 +746,12 @@ def test_what_was_never_asked_counts_nothing(images_server: ImagesServer) -> Non
     gone = Wish("a fox", images.engine(shared()), sources=("0" * 64,))
     assert failed(gone) == errors.SOURCE_GONE
     assert left() == [1, 1]
+
+
+def test_a_source_in_a_store_that_is_away_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blobs, "missing", lambda *_: set())
+    problem = failed(Wish("a fox", images.engine(shared()), sources=("0" * 64,)))
+    assert problem == replace(STORE_AWAY, retry=True)
 
 
 def test_openai_gets_a_persons_name_as_a_hash(

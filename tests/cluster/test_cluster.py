@@ -21,6 +21,7 @@ from tests.cluster.processes import (
     revive,
 )
 from tests.images_server import Call, Gate, ImagesServer, picture
+from tests.stores import wait_until
 from tests.studio import (
     LONG,
     button,
@@ -341,6 +342,26 @@ def test_a_store_that_has_lost_everything_serves_the_next_click(
     generate(page, "an owl")
     expect_picture(page, "an owl")
     assert prompts(images_server) == ["a fox", "an owl"]
+
+
+def test_what_is_decided_while_the_store_is_away_is_kept_once_it_is_back(
+    context: BrowserContext, cluster: Cluster
+) -> None:
+    page = open_at(context, cluster, cluster.replicas[0])
+    generate(page, "a fox")
+    expect_picture(page, "a fox")
+    cluster.store.kill()
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    cluster.store.start()
+    tab = open_at(context, cluster, cluster.replicas[1])
+
+    def shows_it() -> bool:
+        tab.reload()
+        expect_settled(tab)
+        return tab.get_by_role("heading", name="3. Final Result").is_visible()
+
+    wait_until(shows_it, LONG / 1000)
 
 
 def test_cancel_reaches_a_call_that_another_replica_makes(

@@ -26,7 +26,7 @@ from utils.images.credentials import Signal, read_signals
 from utils.images.events import load, picture_in, read_events
 from utils.images.fetch import bounded, fetch_picture, read_bounded
 from utils.images.parameters import PARAMETERS
-from utils.jobs.outcomes import FailedError, Problem
+from utils.jobs.outcomes import STORE_AWAY, FailedError, Problem
 from utils.review.blobs import NoRoomError, blobs
 from utils.review.people import is_person
 from utils.review.records import Cost, Engine, Wish
@@ -305,7 +305,9 @@ def _read_sources(request: _Request) -> tuple[bytes, ...]:
     sources = [blobs.get(name) for name in request.wish.sources]
     found = tuple(source for source in sources if source is not None)
     if len(found) < len(sources):
-        raise FailedError(errors.SOURCE_GONE)
+        # A store that is away has them still, and nobody was asked for anything yet.
+        gone = blobs.missing(request.wish.sources)
+        raise FailedError(errors.SOURCE_GONE if gone else replace(STORE_AWAY, retry=True))
     return found
 
 

@@ -37,8 +37,9 @@ class BrowserMemory:
         self._lock = threading.Lock()
         self._snapshots = _Snapshots(KEEP_BROWSERS, KEEP_SECONDS)
 
-    def remember(self, shared: Store) -> None:
-        """Merge `shared`, if it has changed since the last time, into what is remembered.
+    def remember(self, shared: Store) -> bool:
+        """Merge `shared`, if it has changed since the last time, into what is remembered; return
+        whether that could be done.
 
         A tab that only lies open changes nothing, but keeps its browser from being forgotten.
         """
@@ -53,6 +54,7 @@ class BrowserMemory:
                 hold(owner, merged)
             self._snapshots.expire()
         shared["remembered"] = mine
+        return True
 
     def recall(self, owner: str) -> Snapshot:
         """Return what is remembered of `owner`; {} if nothing is.

@@ -34,22 +34,22 @@ class SharedMemory:
     def __init__(self) -> None:
         self._touched: TTLCache[str, bool] = TTLCache(KEEP_BROWSERS, TOUCH_SECONDS, time.monotonic)
 
-    def remember(self, shared: Store) -> None:
-        """Merge what has changed in `shared` since the last time into what is remembered.
-
-        Where the store is away the next turn does it.
+    def remember(self, shared: Store) -> bool:
+        """Merge what has changed in `shared` since the last time into what is remembered; return
+        whether that could be done: the store may be away.
         """
         owner, base, mine = shared["owner"], shared["remembered"], snapshot(shared)
         if mine == base and owner in self._touched:
-            return
+            return True
         try:
             room().send()
             gone = _merge_into(owner, base, mine)
         except StoreAwayError:
-            return
+            return False
         room().let_go(gone)
         self._touched[owner] = True
         shared["remembered"] = mine
+        return True
 
     def recall(self, owner: str) -> Snapshot:
         """Return what is remembered of `owner`; {} if nothing is. Raises StoreAwayError."""

@@ -149,6 +149,7 @@ def shared_store(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Va
     if cast("Any", jobs)._shared.cache_info().currsize:
         jobs.stop(LEISURE)
     connection.client().close()
+    connection._away["refuses"] = 0.0
     connection.note_back()
 
 

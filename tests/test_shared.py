@@ -394,6 +394,41 @@ def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(
     assert calls.made == ["before", "after"]
 
 
+@pytest.mark.parametrize(
+    ("refuse", "take_again"),
+    [
+        (
+            "CONFIG SET maxmemory-policy noeviction maxmemory 1",
+            "CONFIG SET maxmemory-policy volatile-lru maxmemory 512mb",
+        ),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    ],
+)
+def test_a_store_that_only_answers_what_reads_is_away(
+    servers: Callable[..., SharedJobs],
+    shared_store: Valkey,
+    caplog: pytest.LogCaptureFixture,
+    refuse: str,
+    take_again: str,
+) -> None:
+    server = servers()
+    wait_until(lambda: not asyncio.run(server.check()))
+    with shared_store.client() as store:
+        store.execute_command(*refuse.split())
+        until = time.monotonic() + 3 * LOOK
+        while time.monotonic() < until:
+            assert asyncio.run(server.check()) == "the store is away"
+            server.has_failed("a")
+            time.sleep(0.1)
+        assert [one.message[:17] for one in caplog.records].count("the store is away") == 1
+        assert "is back" not in caplog.text
+        store.execute_command(*take_again.split())
+    # As after so many seconds.
+    connection._away["refuses"] = 0.0
+    wait_until(lambda: not asyncio.run(server.check()))
+    assert "is back" in caplog.text
+
+
 def test_connections_that_the_store_has_closed_are_no_reason_to_refuse_a_click(
     servers: Callable[..., SharedJobs], calls: Calls, shared_store: Valkey
 ) -> None:

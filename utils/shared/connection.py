@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from utils.settings import store_address
@@ -28,9 +28,12 @@ DOCKET_CONNECTIONS = 1_000
 HEALTH_SECONDS = 10
 # In seconds, for which a store that is away is not asked again.
 PAUSE = 1.0
+# In seconds, for which an answer tells little of a store that has refused something: one that is
+# full, or only read from, answers all that reads.
+REFUSES = 10.0
 
 Answer = TypeVar("Answer")
-_away = {"since": 0.0, "until": 0.0, "back": 0.0}
+_away = {"since": 0.0, "until": 0.0, "back": 0.0, "refuses": 0.0}
 
 
 class StoreAwayError(ConnectionError):
@@ -70,11 +73,15 @@ def note_away(exc: Exception) -> None:
     if not _away["since"]:
         _away["since"] = time.monotonic()
         logger.error("the store is away: %s", type(exc).__name__)
+    if isinstance(exc, ResponseError):
+        _away["refuses"] = time.monotonic() + REFUSES
     _away["until"] = time.monotonic() + PAUSE
 
 
 def note_back() -> None:
     """Take in that the store answers: the log says it once, where it was away."""
+    if time.monotonic() < _away["refuses"]:
+        return
     if _away["since"]:
         seconds = time.monotonic() - _away["since"]
         logger.warning("the store is back after %.0f seconds", seconds)

@@ -175,6 +175,18 @@ def test_a_click_on_any_server_is_one_call_and_everybody_sees_it(
     assert late.news.outcome == RESULT
 
 
+def test_a_job_that_a_clock_ahead_has_asked_for_began_no_less_than_now(
+    servers: Callable[..., SharedJobs], shared_store: Valkey
+) -> None:
+    server = servers(works=False)
+    with shared_store.client() as store:
+        fields = {"phase": Phase.QUEUED.value, "asked": time.time() + 95}
+        store.hset(connection.key("job", "a"), mapping=fields)
+    job = server.find("a")
+    assert job
+    assert job.seconds == 0.0
+
+
 def test_a_job_is_found_and_cancelled_from_another_server(
     servers: Callable[..., SharedJobs], calls: Calls
 ) -> None:

@@ -58,5 +58,7 @@ def open_at(context: BrowserContext, cluster: Cluster, replica: Replica) -> Page
 
 def move_to(page: Page, cluster: Cluster, replica: Replica) -> None:
     """Let the proxy send this page elsewhere, which is a reload there."""
+    # What the page as it was has asked for just now may bring it the cookie of another one.
+    page.goto("about:blank")
     send_to(page.context, cluster, replica)
     open_app(page, cluster.front)

@@ -171,7 +171,11 @@ new MutationObserver(() => {
     coming = [];
     goOn();
   }
-}).observe(document.body, { attributeFilter: ["aria-disabled", "data-test-script-state"], childList: true, subtree: true });
+}).observe(document.body, {
+  attributeFilter: ["aria-disabled", "data-test-script-state"],
+  childList: true,
+  subtree: true,
+});
 
 function isAwaited() {
   return box.querySelectorAll(CHIP).length < expected;

@@ -166,5 +166,5 @@ def by_key(shared: Store) -> MutableMapping[str, object]:
 
 
 def clear_error(shared: Store) -> None:
-    """Take the last error away; what it has cost stays, to be asked for once more."""
+    """Take the last sentence away; what has failed stays, to be asked for once more."""
     shared["error_message"] = shared["error_request_id"] = ""

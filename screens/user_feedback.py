@@ -21,7 +21,7 @@ def render(shared: Store) -> parts.WaitView | None:
     parts.show_result(shared, room.canvas, attempt)
     with room.decision:
         render_decision(shared, attempt)
-    with room.side:
+    with room.side, st.container():
         if choosing.look(shared):
             # The page shows what it has got; all at once would take it twice as long.
             time.sleep(FIRST_LOOK)
@@ -33,6 +33,8 @@ def render(shared: Store) -> parts.WaitView | None:
         page.render_facts(attempt)
         page.render_changes(shared, attempt)
         st.text("Regenerate asks for the same, with today's settings.")
+    # Below all that comes and goes: a box that finds itself in another place is built anew.
+    with room.side:
         render_steering(shared, attempt)
         requests.render_ask(shared)
     with room.foot:
@@ -60,8 +62,7 @@ def render_steering(shared: Store, attempt: Attempt) -> None:
     """Offer to ask for another attempt; only the open tab has boxes, buttons and their keys."""
     labels = ["Edit prompt", "Change this picture"] + [page.SOURCES] * bool(page.SOURCES)
     prompt, change, *own = st.tabs(labels, key="steering", on_change="rerun")
-    # For what is dropped or pasted anywhere; the style hides it. Before all that comes and goes: a
-    # box that finds itself in another place is built anew.
+    # For what is dropped or pasted anywhere; the style hides it. Here, so that it keeps its place.
     with st.container(key="inbox"):
         if not any(tab.open for tab in own):
             page.render_references(shared)

@@ -962,3 +962,32 @@ def test_a_box_that_a_page_builds_anew_has_its_text(app: AppTest) -> None:
     box.input("an owl").run()
     (box,) = [one for one in app.text_area if one.key == f"edit-{attempt.id}"]
     assert (box.proto.default, box.value) == ("an owl", "an owl")
+
+
+def test_the_boxes_keep_their_place_whatever_comes_above_them(app: AppTest) -> None:
+    put_under_review(app)
+    place = place_of(app.main, "inbox")
+    assert place
+    shared = store(app)
+    asked = pending("an owl")
+    wish = replace(asked.wish, parent=shared["under_review"])
+    changed = replace(asked, id="changed", click="changed", wish=wish)
+    moves.receive(shared, changed, shared["attempts"][0].result)
+    app.run()
+    assert "From picture 1" in html(app)
+    assert place_of(app.main, "inbox") == place
+    shared["error_message"] = "Something went wrong."
+    app.run()
+    assert app.warning
+    assert place_of(app.main, "inbox") == place
+
+
+def place_of(block: Block, key: str) -> list[int]:
+    """Return the way to a container, by the places among its neighbours; Streamlit knows it so."""
+    for place, child in block.children.items():
+        if isinstance(child, Block):
+            if getattr(child.proto, "id", "").endswith(f"-{key}"):
+                return [place]
+            if below := place_of(child, key):
+                return [place, *below]
+    return []

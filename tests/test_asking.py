@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+import redis
 
 from flow import create_flow
 from nodes import GenerateImageNode, is_known
 from tests import stores
 from tests.stores import new_store, wait_until
+from tests.valkey import Valkey
 from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
 from utils.jobs.table import Phase, jobs, watch
 from utils.review import asking, choosing, moves
@@ -522,6 +524,30 @@ def test_of_two_who_decline_alike_somebody_elsewhere_is_told_once(
         asking.decline(other)
         assert other["answer"] == Decision("declined")
     assert [one.decision for one in told] == [None, Decision("declined")]
+
+
+def test_somebody_elsewhere_is_told_though_the_store_could_not_say_that_it_was_written(
+    shared_store: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Review] = []
+    monkeypatch.setattr(asking, "tell", told.append)
+    pipeline = cast("Any", redis.client.Pipeline)
+    execute = pipeline._execute_transaction
+    lost: list[object] = []
+
+    def lose_the_first(self: Any, connection: Any, commands: Any, raise_on_error: bool) -> Any:
+        answer = execute(self, connection, commands, raise_on_error)
+        if len(lost) <= len(told) and "review:review:" in str(commands):
+            lost.append(commands)
+            self.watching = True
+            connection.disconnect()
+            raise redis.exceptions.ConnectionError
+        return answer
+
+    monkeypatch.setattr(pipeline, "_execute_transaction", lose_the_first)
+    asking.decline(visitor(asked_store()))
+    assert [one.decision for one in told] == [None, Decision("declined")]
+    assert len(lost) == 2
 
 
 @pytest.mark.parametrize(

@@ -46,13 +46,17 @@ class SharedReviews:
 def _change(review_id: str, make: Callable[[Review | None], Review | None]) -> Review | None:
     """Write what `make` makes of a review, and return it; None where it makes nothing of it."""
     name = key("review", review_id)
+    written: Review | None = None
 
     def write(transaction: Any) -> Review | None:
+        nonlocal written
         before = _read(transaction.get(name))
-        after = make(before)
+        # Called again where the connection was lost with the answer: what is there may be this.
+        after = written if written and written == before else make(before)
         transaction.multi()
         if after is None or after == before:
             return after
+        written = after
         transaction.set(name, codec.write(after), ex=KEEP_SECONDS)
         if after.decision:
             transaction.zrem(LINE, review_id)

@@ -34,7 +34,8 @@ def fill(blobs: Blobs, owner: str, *numbers: int, size: int = 40) -> list[str]:
 
 def there(blobs: Blobs, *names: str) -> list[bool]:
     """Which of these are there, for whoever comes to ask: not only near one server."""
-    gone = blobs.missing(names)
+    table = blobs if isinstance(blobs, Blobs) else SharedBlobs()
+    gone = table.missing(names)
     assert not gone or not isinstance(blobs, Blobs) or not any(map(blobs.get, gone))
     return [name not in gone for name in names]
 

@@ -4,6 +4,7 @@ from typing import Any, cast
 import pytest
 
 from tests.stores import ask, make, new_store, receive
+from tests.valkey import Valkey
 from utils.jobs.outcomes import CANCELLED, INTERRUPTED
 from utils.review import boxes, choosing, memory, moves
 from utils.review.blobs import blobs
@@ -73,6 +74,22 @@ def test_what_a_tab_gets_while_another_is_remembered_elsewhere_stays(
     browsers.remember(one)
     assert blobs.missing([attempts[0].result.name]) == set()
     assert prompts(open_tab(cast("BrowserMemory", browsers))) == {"two"}
+
+
+def test_a_page_that_is_open_brings_its_pictures_back_to_a_store_that_has_lost_all(
+    shared_store: Valkey,
+) -> None:
+    browsers, shared = SharedMemory(), new_store(owner="anna")
+    attempt = make(shared)
+    browsers.remember(shared)
+    shared_store.client().flushall()
+    moves.mend(shared)
+    assert shared["attempts"] == (attempt,)
+    moves.approve(shared, attempt.id)
+    browsers.remember(shared)
+    # Another server, which has nothing near.
+    assert SharedBlobs().missing([attempt.result.name]) == set()
+    assert browsers.recall("anna")["approved"] == attempt.id
 
 
 def test_what_may_still_come_keeps_what_it_is_made_from(browsers: BrowserMemory) -> None:

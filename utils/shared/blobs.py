@@ -176,6 +176,16 @@ class SharedBlobs:
                 with self._lock:
                     self._unsent.pop((owner, name), None)
 
+    def send_again(self, owner: str, names: Iterable[str]) -> None:
+        """Send what is near of these: the store has lost all. Raises StoreAwayError."""
+        with self._lock:
+            near = {one: data for one in list(self._near) if (data := self._near.get(one))}
+            for name in names:
+                versions = {version: data for (one, version), data in near.items() if one == name}
+                if data := versions.pop("", None):
+                    self._unsent.setdefault((owner, name), (data, versions))
+        self.send()
+
     def has_room(self, owner: str, size: int) -> bool:
         """Return whether `size` bytes more would push out nothing of the owner's."""
         try:
@@ -201,9 +211,14 @@ class SharedBlobs:
         return data
 
     def missing(self, names: Iterable[str]) -> set[str]:
-        """Return which of these are gone; none of those of which nothing can be said."""
-        unsent = {name for _, name in list(self._unsent)}
-        far = [name for name in names if name not in unsent]
+        """Return which of these are gone; none of those of which nothing can be said.
+
+        What is near is not gone, though the store may have lost it.
+        """
+        with self._lock:
+            here = {name for name, version in self._near if not version}
+        here |= {name for _, name in list(self._unsent)}
+        far = [name for name in names if name not in here]
         if not far:
             return set()
         try:

@@ -69,10 +69,13 @@ def _merge_into(owner: str, base: Snapshot, mine: Snapshot) -> list[bytes]:
     def write(transaction: Any) -> None:
         theirs = _read(transaction.get(name))
         merged = mine if theirs == base else merge(theirs or base, base, mine)
+        names, pinned = names_in(merged), pinned_in(merged)
+        if base and not theirs:
+            # The store has come back empty.
+            room().send_again(owner, names)
         transaction.multi()
         transaction.set(name, codec.write_snapshot(merged), ex=KEEP_SECONDS)
         # In the same step: what another tab has got meanwhile would look like let go.
-        names, pinned = names_in(merged), pinned_in(merged)
         room().hold_by(transaction, owner, names, pinned=pinned, waits=waits(merged))
 
     *_, gone = ask(lambda store: cast("Any", store).transaction(write, name))

@@ -175,16 +175,17 @@ def test_a_click_on_any_server_is_one_call_and_everybody_sees_it(
     assert late.news.outcome == RESULT
 
 
-def test_a_job_that_a_clock_ahead_has_asked_for_began_no_less_than_now(
-    servers: Callable[..., SharedJobs], shared_store: Valkey
+@pytest.mark.parametrize("ahead", [95, -95])
+def test_how_long_a_job_goes_on_is_the_same_where_clocks_differ(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch, ahead: float
 ) -> None:
-    server = servers(works=False)
-    with shared_store.client() as store:
-        fields = {"phase": Phase.QUEUED.value, "asked": time.time() + 95}
-        store.hset(connection.key("job", "a"), mapping=fields)
-    job = server.find("a")
-    assert job
-    assert job.seconds == 0.0
+    one, two = servers(), servers()
+    clock = time.time
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(time, "time", lambda: clock() + ahead)
+        join(one)
+        wait_until(lambda: calls.made)
+    assert 0 <= found(two).seconds < 60
 
 
 def test_a_job_is_found_and_cancelled_from_another_server(

@@ -96,7 +96,7 @@ class Job:
     @property
     def seconds(self) -> float:
         """How long ago the job began."""
-        return max(0.0, time.monotonic() - self.started)
+        return time.monotonic() - self.started
 
     @property
     def expected(self) -> float | None:

@@ -155,16 +155,16 @@ class SharedJobs:
         if job and job.news.outcome != INTERRUPTED:
             return job
         try:
-            fields: Any = ask(lambda store: store.hgetall(key("job", job_id)))
+            fields, now = ask(lambda store: _fields_and_time(store, job_id))
         except StoreAwayError:
-            fields = None
+            fields, now = None, 0.0
         if fields == {}:
             return None
         found = Job(job_id)
         if fields:
             # What ended while the store knew nothing of it has its end there, and no beginning.
-            asked = float(fields.get(b"asked", time.time()))
-            found.started = time.monotonic() - (time.time() - asked)
+            asked = float(fields.get(b"asked", now))
+            found.started = time.monotonic() - (now - asked)
             found.lane = Lane(fields.get(b"lane", b"").decode(), 0)
             found.tell(_news(fields))
         with self._lock:
@@ -306,7 +306,6 @@ class SharedJobs:
         fields = {
             "order": write_order(order),
             "lane": lane.name,
-            "asked": now,
             "wait": wait,
             "max_tries": tries,
             "phase": Phase.QUEUED.value,
@@ -632,6 +631,12 @@ async def _heard(bell: asyncio.Event, within: float) -> None:
 async def _run(worker: Worker) -> None:
     async with worker:
         await worker.run_forever()
+
+
+def _fields_and_time(store: Any, job_id: str) -> tuple[Fields, float]:
+    """Return what is known of a job, and the time by the store's clock: it began by that one."""
+    seconds, microseconds = store.time()
+    return store.hgetall(key("job", job_id)), seconds + microseconds / 1e6
 
 
 def _news(fields: Fields) -> News:

@@ -1,8 +1,9 @@
 """What happens to a job in the store, each in one step that nobody can come between.
 
 A job is one hash. `begun` is the number of the last try whose call was begun, set just before the
-call; `over` the number of the last one that has ended, and `alive` when its worker gave a sign, by
-the store's own clock. All other times are those of who tells, in seconds since 1970.
+call; `over` the number of the last one that has ended. When it was `asked` for, and when its worker
+was last `alive`, is by the store's own clock. All other times are those of who tells, in seconds
+since 1970.
 """
 
 # In seconds: longer than a result is kept, so that no call is begun for a second time.
@@ -37,6 +38,7 @@ CREATE = (
 if redis.call('EXISTS', job) == 1 then return 0 end
 redis.call('ZADD', line, ARGV[2], ARGV[1])
 redis.call('EXPIRE', line, ARGV[3])
+redis.call('HSET', job, 'asked', clock())
 set_all(4)
 redis.call('EXPIRE', job, ARGV[3])
 return 1

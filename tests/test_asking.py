@@ -235,16 +235,22 @@ def test_who_looks_on_after_the_decision_keeps_what_they_look_at() -> None:
     assert later["under_review"] == shared["under_review"]
 
 
-def test_nothing_is_asked_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def fail_to_ask(_: object) -> bool:
+    raise ConnectionError
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "fail"),
+    [(room, "ask", fail_to_ask), (browser_memory, "remember", lambda _: False)],
+)
+def test_nothing_is_asked_while_the_store_is_away(
+    monkeypatch: pytest.MonkeyPatch, place: object, name: str, fail: Callable[[object], bool]
+) -> None:
     shared = new_store()
     stores.make(shared)
     by_key(shared)[asking.PURPOSE] = "a cover"
-
-    def fail(_: object) -> bool:
-        raise ConnectionError
-
     with monkeypatch.context() as away:
-        away.setattr(room, "ask", fail, raising=False)
+        away.setattr(place, name, fail, raising=False)
         asking.ask(shared, LINK)
     assert not shared["pending"]
     assert shared["error_message"] == STORE_AWAY.sentence

@@ -355,6 +355,7 @@ def _open(review: Review) -> None:
     place = cast("Store", {})
     moves.begin(place, browser_memory.recall(review.owner), lambda _: True, {}, review.owner)
     take(place, replace(review, decision=None))
-    browser_memory.remember(place)
+    if not browser_memory.remember(place):
+        raise ConnectionError
     if reviews.ask(review):
         tell(review)

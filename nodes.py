@@ -3,12 +3,11 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from pocketflow import Node
 
 from utils import images as engine
-from utils.jobs.outcomes import Problem
+from utils.jobs.outcomes import UNKNOWN, Problem
 from utils.jobs.table import Call, Job, Lane, Phase, jobs, watch
 from utils.review import asking, moves
 from utils.review.records import Decision, Order, Pending, Result
@@ -163,12 +162,15 @@ def settle(shared: Store, ended: Ended) -> str:
         outcome, lost = job.news.outcome, job.news.lost
         if pending.review:
             outcome, lost = asking.outcome(pending.review, outcome), 0
-        if isinstance(outcome, Problem):
-            moves.fail(shared, pending, outcome, lost)
-        elif isinstance(outcome, Decision):
+        if isinstance(outcome, Decision):
             asking.receive(shared, outcome)
+        elif isinstance(outcome, Result):
+            moves.receive(shared, pending, outcome, lost)
         else:
-            moves.receive(shared, pending, cast("Result", outcome), lost)
+            if not isinstance(outcome, Problem):
+                logger.error("request=%s brought no Result: %s", pending.id, type(outcome).__name__)
+                outcome = UNKNOWN
+            moves.fail(shared, pending, outcome, lost)
         jobs.deliver(pending.id)
     came = moves.came_to_review(shared)
     moves.clear_settled(shared, [pending.id for pending, _ in ended])
@@ -182,8 +184,8 @@ def take_late(shared: Store) -> bool:
         job = jobs.find(pending.id)
         if job is None:
             moves.await_no_more(shared, pending)
-        elif job.news.outcome and not isinstance(job.news.outcome, Problem):
-            moves.receive_late(shared, pending, cast("Result", job.news.outcome), job.news.lost)
+        elif isinstance(job.news.outcome, Result):
+            moves.receive_late(shared, pending, job.news.outcome, job.news.lost)
     return shared["attempts"] != before
 
 

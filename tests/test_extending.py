@@ -16,10 +16,13 @@ from tests.images_server import ImagesServer, json_answer
 from tests.studio import (
     button,
     choose,
+    expect_listening,
     expect_screen,
+    expect_selected,
     expect_settled,
     generate,
     open_app,
+    picture_of,
     prompt_box,
 )
 
@@ -156,6 +159,7 @@ def test_a_second_person_signs_or_declines_while_others_pictures_go_on(
         open_app(author, app)
         generate(author, "a lighthouse")
         expect_screen(author, "2. Review Generated Image")
+        first = str(picture_of(author).get_attribute("data-attempt"))
         button(author, "Approve").click()
         expect_screen(author, "3. Waiting for a Signature")
         open_app(other, app)
@@ -175,12 +179,24 @@ def test_a_second_person_signs_or_declines_while_others_pictures_go_on(
         expect_screen(author, "2. Review Generated Image")
         expect_settled(author)
         expect(author.get_by_role("alert")).to_have_count(0)
+        button(author, "Regenerate").click()
+        expect_selected(author, 2)
+        expect_settled(author)
+        button(author, "Approve").click()
+        expect_screen(author, "3. Waiting for a Signature")
+        button(author, "Back to review").click()
+        expect_screen(author, "2. Review Generated Image")
+        expect_listening(author)
+        author.keyboard.press("1")
+        expect_selected(author, 1)
+        # Only what was approved last is to be signed.
         button(author, "Approve").dblclick()
         expect_screen(author, "3. Waiting for a Signature")
         second.reload()
         expect(button(second, "Sign")).to_have_count(1)
         button(second, "Sign").click()
         expect_screen(author, "4. Final Result")
+        expect(picture_of(author)).to_have_attribute("data-attempt", first)
         expect(button(author, "Download PNG")).to_be_visible()
 
 

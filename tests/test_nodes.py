@@ -12,7 +12,7 @@ import pytest
 from flow import create_flow
 from nodes import GenerateImageNode, next_wait
 from tests.stores import ENGINE, LEISURE, Text, ask, choose, make, new_store, outcome, receive
-from utils.jobs.outcomes import CANCELLED, FailedError, Problem
+from utils.jobs.outcomes import CANCELLED, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Call, Job, Jobs, Phase, watch
 from utils.review import boxes, choosing, moves
 from utils.review.blobs import blobs
@@ -191,6 +191,21 @@ def test_after_the_last_try_the_stage_is_as_before_and_one_sentence_more(
     assert shared["stage"] == "initial_input"
     assert shared["error_message"] == "No connection."
     assert shared["task_input"] == "a fox"
+
+
+def test_what_an_engine_brings_that_is_no_result_ends_with_a_sentence(
+    shared: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def call(on_partial: object) -> str:
+        return "a text itself, of a fox"
+
+    monkeypatch.setattr("nodes.make_call", lambda order: call)
+    ask(shared)
+    turn(shared)
+    assert (shared["pending"], shared["attempts"]) == ((), ())
+    assert shared["error_message"] == UNKNOWN.sentence
+    assert "brought no Result: str" in caplog.text
+    assert "fox" not in caplog.text
 
 
 def test_a_wait_may_be_interrupted_and_entered_again_without_a_second_call(

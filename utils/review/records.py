@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from utils.jobs.outcomes import Problem
 
@@ -56,6 +56,7 @@ class Cost:
     lost: int = 0
 
 
+@runtime_checkable
 class Result(Protocol):
     """What an engine makes: `name` is that of its bytes in the table of blobs."""
 

@@ -337,6 +337,11 @@ def test_what_was_cancelled_is_not_missing(shared: Store, problem: Problem) -> N
     assert shared["error_message"] == problem.sentence
 
 
+def test_what_another_node_waited_for_is_not_missing(shared: Store) -> None:
+    moves.fail(shared, replace(ask(shared), kind="publish"), LOST)
+    assert moves.missing(shared) == []
+
+
 @pytest.mark.parametrize("problem", [CANCELLED, INTERRUPTED, UNKNOWN])
 def test_where_nothing_is_ever_billed_nobody_is_told_that_something_may_have_been(
     shared: Store, problem: Problem

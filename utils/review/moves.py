@@ -13,16 +13,7 @@ from datetime import UTC, datetime
 from utils.jobs.outcomes import FORGOTTEN, INTERRUPTED, Problem
 from utils.review import boxes, choosing
 from utils.review.interruptions import uninterrupted
-from utils.review.records import (
-    Approval,
-    Attempt,
-    Cost,
-    Engine,
-    Failure,
-    Pending,
-    Result,
-    Wish,
-)
+from utils.review.records import Approval, Attempt, Cost, Engine, Failure, Pending, Result, Wish
 from utils.review.store import (
     DEFAULTS,
     NOT_REMEMBERED,
@@ -189,13 +180,17 @@ def ask_again(shared: Store, click_id: str, choose: Choose) -> None:
 
 
 def missing(shared: Store) -> list[Failure]:
-    """Return what may be asked for once more: some of several, and what may have been billed."""
+    """Return what may be asked for once more: some of several, and what may have been billed.
+
+    What another node waited for was no result, and is not to be had by asking for one.
+    """
     asked = [*shared["pending"], *(failure.pending for failure in shared["failures"])]
     clicks = [one.click for one in asked] + [attempt.click for attempt in shared["attempts"]]
     return [
         one
         for one in shared["failures"]
         if one.problem.kind != "cancelled"
+        and one.pending.kind == Pending.kind
         and (one.problem.billed or one.pending.again or clicks.count(one.pending.click) > 1)
     ]
 

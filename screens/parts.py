@@ -283,8 +283,12 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
 
 
 def error_in_words(shared: Store) -> str:
-    """Return the last error's sentence; where several failed for other reasons, each of them."""
-    reasons = Counter(failure.problem.sentence for failure in shared["failures"])
+    """Return the last error's sentence; where of one click several failed for other reasons, each
+    of them."""
+    failures = shared["failures"]
+    reasons = Counter(
+        one.problem.sentence for one in failures if one.pending.click == failures[-1].pending.click
+    )
     # What is missing is told after another action too.
     last = shared["error_message"] or moves.missing(shared)[-1].problem.sentence
     if len(reasons) < 2 or last not in reasons:

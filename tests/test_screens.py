@@ -734,6 +734,14 @@ def test_of_several_that_failed_each_reason_is_said_and_how_often(app: AppTest) 
     assert said.value == f"2 of them: {UNKNOWN.sentence} 1 of them: {NOT_BEGUN.sentence}"
 
 
+def test_what_failed_of_another_click_is_not_counted_with_it(app: AppTest) -> None:
+    put_under_review(app)
+    for click, problem in {"one": UNKNOWN, "another": NOT_BEGUN}.items():
+        moves.fail(store(app), replace(pending("an owl"), id=click, click=click), problem)
+    app.run()
+    assert [one.value for one in app.warning] == [NOT_BEGUN.sentence]
+
+
 def test_a_new_sentence_stands_before_what_has_failed_before(app: AppTest) -> None:
     put_under_review(app)
     for number, problem in enumerate((UNKNOWN, NOT_BEGUN)):

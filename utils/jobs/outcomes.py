@@ -10,8 +10,9 @@ class Problem:
     `retry` is True where another try by itself makes sense, and `billed` where this one may have
     been billed though it brought nothing: then it is counted, and said to the person. `unbilled`
     is the sentence where nothing is ever billed, '' where the other is true there too.
-    `retry_after` is the wait in seconds that the server asked for, where it is any, and
-    `request_id` the server's name for the call, where it gave one.
+    `retry_after` is the wait in seconds that the server asked for, where it is any: that long the
+    job waits, so who takes it from a server does not ask for a `retry` where it is too long. And
+    `request_id` is the server's name for the call, where it gave one.
     """
 
     kind: str

@@ -174,6 +174,13 @@ def test_the_checker_is_content_with_what_the_page_hands_out(
     assert (run.returncode, run.stdout) == (0, f"{path}: as the record says\n")
 
 
+def test_the_checker_says_how_it_is_used_where_it_is_given_nothing() -> None:
+    command = [sys.executable, "-m", "utils.images.verify"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "Usage: python -m utils.images.verify result.zip\n"
+
+
 def other_picture(packed: dict[str, Any]) -> None:
     packed["pictures/2.png"] = picture_data("fox 3")
 

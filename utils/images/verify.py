@@ -92,10 +92,12 @@ def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 def main() -> None:
     """Say what is wrong with each archive, and by the exit code whether anything is."""
+    if not sys.argv[1:]:
+        sys.exit("Usage: python -m utils.images.verify result.zip")
     wrong = {path: verify(Path(path)) for path in sys.argv[1:]}
     for path, sentences in wrong.items():
         print("\n".join(f"{path}: {one}" for one in sentences or ["as the record says"]))
-    sys.exit(bool(not wrong or any(wrong.values())))
+    sys.exit(any(wrong.values()))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ import screens
 from flow import create_flow
 from nodes import is_known, may_come_late, next_wait, serve, take_late
 from screens import door, parts
+from utils import descriptors, scripts, telemetry
 from utils import images as engine
-from utils import scripts, telemetry
 from utils.backends import check_store
 from utils.compression import Compression
 from utils.headers import SafeHeaders
@@ -155,6 +155,7 @@ else:
     if sentence := trouble or door.check():
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)
+    descriptors.raise_limit()
     # By Streamlit's own secret: after a restart the same where the operator has set it.
     sign_with(st.get_option("server.cookieSecret"))
     routes = [*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES]

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 import app
 from tests.conftest import ROOT, SETTINGS, RunningApp, run_app
 from tests.studio import LONG, button, generate
-from utils import scripts
+from utils import descriptors, scripts
 from utils.jobs.outcomes import CANCELLED
 from utils.jobs.table import OnPartial, Phase, jobs
 
@@ -77,6 +77,51 @@ def test_secrets_that_cannot_be_read_end_the_start(tmp_path: Path, secrets: byte
         "Mend it and start again."
     )
     assert "Traceback" not in ended.stderr
+
+
+# As many as a Mac gives; then what the start of a page and that of a worker have in common.
+START_WITH_FEW_FILES = """
+import contextlib, resource, runpy, sys
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+with contextlib.suppress(SystemExit):
+    runpy.run_path("app.py", run_name=sys.argv[1])
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize("name", ["app", "__main__"])
+def test_a_server_and_a_worker_take_as_many_open_files_as_they_may(name: str) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    ended = subprocess.run(
+        [sys.executable, "-c", START_WITH_FEW_FILES, name],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = descriptors.ENOUGH if hard == resource.RLIM_INFINITY else hard
+    assert int(ended.stdout) == most
+
+
+def test_a_system_that_gives_no_more_open_files_ends_no_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    asked: list[tuple[int, int]] = []
+
+    def refuse(_: int, limits: tuple[int, int]) -> None:
+        asked.append(limits)
+        raise ValueError("not allowed to raise maximum limit")
+
+    none = resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, none))
+    descriptors.raise_limit()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (none, none))
+    descriptors.raise_limit()
+    assert asked == [(descriptors.ENOUGH, none)]
 
 
 def test_below_a_path_what_is_ours_is_found_there_too(page: Page, tmp_path: Path) -> None:

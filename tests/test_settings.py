@@ -41,6 +41,12 @@ def test_white_space_around_a_value_is_taken_off(monkeypatch: pytest.MonkeyPatch
     assert get_settings().image_stream == "off"
 
 
+def test_quotes_within_a_value_belong_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to(monkeypatch, OPENAI_IMAGE_MODEL='my "own" model', METRICS_TOKEN='"')
+    assert check_settings() == ""
+    assert get_settings().openai_image_model == 'my "own" model'
+
+
 def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> None:
     set_to(monkeypatch, OPENAI_API_KEY="sk-server")
     assert "sk-server" not in f"{get_settings()!r}"
@@ -58,6 +64,10 @@ def test_no_key_shows_in_a_representation(monkeypatch: pytest.MonkeyPatch) -> No
         ("PICTURE_MEMORY", "63", "PICTURE_MEMORY should be greater than or equal to 64."),
         ("OPENAI_API_KEY", "sk-••••1234", "OPENAI_API_KEY should be a key, without spaces"),
         ("OPENAI_API_KEY", "sk secret", "OPENAI_API_KEY should be a key, without spaces"),
+        ("OPENAI_API_KEY", '"sk-secret"', "OPENAI_API_KEY should have no quotes around it."),
+        ("OPENAI_IMAGE_MODEL", "'secret'\r\n", "OPENAI_IMAGE_MODEL should have no quotes around"),
+        ("METRICS_TOKEN", '""', "METRICS_TOKEN should have no quotes around it."),
+        ("IMAGE_CONCURRENCY", '"3"', "IMAGE_CONCURRENCY should have no quotes around it."),
         ("OPENAI_ORG_ID", "org\nsecret", "OPENAI_ORG_ID should be an id, without spaces"),
         ("OPENAI_PROJECT_ID", "“secret”", "OPENAI_PROJECT_ID should be an id, without spaces"),
         ("OPENAI_BASE_URL", "localhost:8080/v1", "OPENAI_BASE_URL should begin with http://"),

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
         """Take white space off, such as the line's end after a key; blank counts as not set."""
         if not isinstance(value, str):
             return value
+        # As Docker's --env-file passes on what a shell would have taken off.
+        if re.fullmatch(r"""\s*(["']).*\1\s*""", value, re.DOTALL):
+            raise ValueError("Value should have no quotes around it")
         return value.strip() or cls.model_fields[str(info.field_name)].default
 
     @field_validator("openai_api_key")

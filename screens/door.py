@@ -16,6 +16,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from screens import parts
 from utils.review.people import IDS, Person, find_person
+from utils.settings import check_secrets
 
 UNKNOWN = (
     "The server does not know who you are: the proxy before it has not said so. "
@@ -34,7 +35,7 @@ def is_guarded() -> bool:
 
 
 def load_secrets() -> str:
-    """Load the secrets, and return a sentence that says which file is no such, '' for none."""
+    """Load the secrets; return a sentence that says what of them cannot be used, '' for none."""
     for file in map(Path, st.get_option("secrets.files")):
         try:
             # By any other name it may be a directory of secrets, which Streamlit reads as well.
@@ -46,8 +47,7 @@ def load_secrets() -> str:
                 f"{file.name} should be a file of TOML, in UTF-8, that the server may read. "
                 "Mend it and start again."
             )
-    st.secrets.load_if_toml_exists()
-    return ""
+    return check_secrets(st.secrets.to_dict()) if st.secrets.load_if_toml_exists() else ""
 
 
 def check() -> str:

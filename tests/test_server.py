@@ -79,6 +79,15 @@ def test_secrets_that_cannot_be_read_end_the_start(tmp_path: Path, secrets: byte
     assert "Traceback" not in ended.stderr
 
 
+def test_a_setting_in_a_section_of_the_secrets_ends_the_start(tmp_path: Path) -> None:
+    # It would start without the limit.
+    file = tmp_path / "secrets.toml"
+    file.write_text("[auth]\nLIMIT_ALL_DOLLARS_DAY = 20\n")
+    (sentence,) = refused_start("STREAMLIT_SECRETS_FILES", str(file)).stderr.splitlines()
+    assert sentence.startswith("LIMIT_ALL_DOLLARS_DAY should be a number, or text in quotes, above")
+    assert sentence.endswith(" Change it and start again.")
+
+
 # As many as a Mac gives; then what the start of a page and that of a worker have in common.
 START_WITH_FEW_FILES = """
 import contextlib, resource, runpy, sys

@@ -1,11 +1,12 @@
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from tests.calls import set_to
-from utils.settings import Settings, check_settings, get_settings, is_key
+from utils.settings import Settings, check_secrets, check_settings, get_settings, is_key
 
 
 def key() -> str:
@@ -128,6 +129,38 @@ def test_all_impossible_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch)
     told = check_settings()
     assert "IMAGE_CONCURRENCY should" in told
     assert ", and IMAGE_CONCURRENCY" in told or ", and IMAGE_STREAM" in told
+
+
+@pytest.mark.parametrize(
+    ("secrets", "name"),
+    [
+        ("[auth]\nclient_id = 'a'\nLIMIT_ALL_DOLLARS_DAY = 20", "LIMIT_ALL_DOLLARS_DAY"),
+        ("[a.b]\nopenai_api_key = 'sk-secret'", "OPENAI_API_KEY"),
+        ("[[limits]]\nLIMIT_PICTURES_DAY = 5", "LIMIT_PICTURES_DAY"),
+        ("LIMIT_ALL_DOLLARS_DAY = [20]", "LIMIT_ALL_DOLLARS_DAY"),
+        ("LIMIT_ALL_PICTURES_DAY = 2026-11-29", "LIMIT_ALL_PICTURES_DAY"),
+        ("SHOW_STATE = true", "SHOW_STATE"),
+        ("[WORKER]", "WORKER"),
+    ],
+)
+def test_a_setting_that_streamlit_would_pass_over_is_told(secrets: str, name: str) -> None:
+    assert check_secrets(tomllib.loads(secrets)) == (
+        f"{name} should be a number, or text in quotes, above the first [section] of the secrets. "
+        "Change it and start again."
+    )
+
+
+def test_what_streamlit_reads_of_the_secrets_and_what_is_no_setting_is_no_trouble() -> None:
+    secrets = """
+        OPENAI_API_KEY = "sk-test"
+        LIMIT_ALL_DOLLARS_DAY = 2.5
+        limit_pictures_day = 5
+        mine = [1, [true], {}]
+        [auth]
+        client_id = "OPENAI_API_KEY"
+        client_kwargs = {prompt = "login"}
+    """
+    assert check_secrets(tomllib.loads(secrets)) == ""
 
 
 def test_an_address_that_is_told_something_may_say_who_tells_it(

@@ -5,6 +5,7 @@ the environment, over what is there), then environment variables, then the defau
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -204,6 +205,28 @@ def check_settings() -> str:
         return f"{', and '.join(wrong)}. Change it and start again."
     asks_server = settings.openai_base_url or settings.openai_api_key
     return CANNOT_CONNECT if asks_server and not _can_connect() else ""
+
+
+def check_secrets(secrets: Mapping[str, Any]) -> str:
+    """Return a sentence that says which setting would be passed over where it stands in the
+    secrets, '' where none would."""
+    # Streamlit copies no other types, and no section.
+    copied = (str, int, float)
+    rest = {name: value for name, value in secrets.items() if type(value) not in copied}
+    name = _find_setting(rest)
+    return name and (
+        f"{name} should be a number, or text in quotes, above the first [section] of the secrets. "
+        "Change it and start again."
+    )
+
+
+def _find_setting(place: object) -> str:
+    """Return the name of a setting that is a name anywhere within `place`, '' for none."""
+    if isinstance(place, Mapping):
+        wrong = (str(name).upper() for name in place if str(name).lower() in Settings.model_fields)
+        return next(wrong, "") or _find_setting([*place.values()])
+    found = map(_find_setting, place if isinstance(place, list) else ())
+    return next(filter(None, found), "")
 
 
 def _can_connect() -> bool:

@@ -9,6 +9,7 @@ import io
 import json
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
 from PIL import Image
@@ -126,6 +128,13 @@ class ImagesServer:
     def __exit__(self, *_: object) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+    def encrypt(self, certificate: Path) -> str:
+        """Speak TLS from now on, with a certificate and its key in one file; return the address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        return self.url.replace("http:", "https:")
 
     def script(
         self, *answers: Answer, then: Answer | None = None, hold: Gate | None = None

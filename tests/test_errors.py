@@ -1,6 +1,8 @@
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ssl import SSLCertVerificationError, SSLError
 
 import httpx2
 import openai
@@ -16,12 +18,14 @@ from utils.images.errors import (
     NO_ROOM,
     NOT_A_KEY,
     NOT_FETCHED,
+    NOT_TRUSTED,
     NOT_WRITTEN,
     RULES,
     SOURCE_GONE,
     TOO_SLOW,
     explain,
     explain_body,
+    origin,
     refused_parameter,
 )
 from utils.images.parameters import PARAMETERS, Parameter
@@ -200,9 +204,45 @@ def test_each_failure_without_an_answer_has_its_problem(exc: Exception, problem:
 
 
 @pytest.mark.parametrize(
+    ("failure", "why", "problem"),
+    [
+        (httpx2.ConnectError("no"), SSLCertVerificationError("self-signed"), NOT_TRUSTED),
+        (httpx2.ConnectError("no"), SSLError("wrong version number"), CONNECTION),
+        (httpx2.ReadError("no"), SSLCertVerificationError("another one, later"), CUT_OFF),
+        (httpx2.ReadError("no"), SSLError("bad record"), CUT_OFF),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_known_at_connecting_alone(
+    failure: Exception, why: Exception, problem: Problem
+) -> None:
+    failure.__cause__ = OSError("what lies between")
+    # As the client's connections leave it.
+    failure.__cause__.__context__ = why
+    exc = caused(openai.APIConnectionError(request=REQUEST), failure)
+    assert explain(exc) == problem
+    assert origin(exc) is why
+
+
+def test_what_ends_a_call_on_purpose_is_named_and_not_what_it_stands_for() -> None:
+    exc = status_error(401, None)
+    exc.__context__ = httpx2.HTTPStatusError("no", request=REQUEST, response=exc.response)
+    assert origin(exc) is exc
+
+
+def test_a_time_out_is_named_by_what_it_waited_for() -> None:
+    slow = httpx2.ConnectTimeout("slow")
+    slow.__cause__ = TimeoutError()
+    assert origin(caused(openai.APITimeoutError(REQUEST), slow)) is slow
+    over = TimeoutError()
+    over.__cause__ = asyncio.CancelledError()
+    assert origin(over) is over
+
+
+@pytest.mark.parametrize(
     ("problem", "retry", "billed"),
     [
         (CONNECTION, True, False),
+        (NOT_TRUSTED, False, False),
         (CUT_OFF, True, True),
         (TOO_SLOW, False, True),
         (NO_PICTURE, False, True),

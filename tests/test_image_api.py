@@ -7,9 +7,17 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.calls import (
     OWNER,
@@ -368,6 +376,44 @@ def test_a_server_that_is_not_there_is_a_connection_problem(
     set_to(monkeypatch, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     problem = failed(wish())
     assert (problem.kind, problem.retry, problem.billed) == ("connection", True, False)
+
+
+def own_certificate(file: Path) -> Path:
+    """Write a certificate for this machine, which no other one has signed, and its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "This machine")])
+    address = x509.IPAddress(ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
+    return file
+
+
+def test_a_server_whose_certificate_has_an_issuer_of_its_own_works_once_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "utils")
+    certificate = own_certificate(tmp_path / "issuer.pem")
+    with ImagesServer() as server:
+        set_to(monkeypatch, OPENAI_BASE_URL=server.encrypt(certificate))
+        assert failed(wish()) == errors.NOT_TRUSTED
+        assert "error=SSLCertVerificationError" in caplog.text
+        assert not server.calls
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        clients._trusted.cache_clear()
+        made(wish())
+    clients._trusted.cache_clear()
 
 
 @pytest.mark.parametrize(

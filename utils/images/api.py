@@ -228,7 +228,7 @@ async def _make(request: _Request, on_partial: OnDraft) -> Picture:
         note(
             problem.kind,
             status=getattr(exc, "status_code", None),
-            error=type(exc.__cause__ or exc).__name__,
+            error=type(errors.origin(exc)).__name__,
             server_request=problem.request_id,
         )
     except CancelledError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ssl import SSLCertVerificationError
 
 import httpx2
 import openai
@@ -218,6 +219,11 @@ CONNECTION = Problem(
     "The picture server could not be reached. Check the connection and try again.",
     retry=True,
 )
+NOT_TRUSTED = Problem(
+    "not trusted",
+    "The picture server's certificate is not trusted here. "
+    "Whoever runs this page can name its issuer by SSL_CERT_FILE; then try again.",
+)
 NO_CLIENT = Problem(
     "connection",
     "This server's proxy or certificates cannot be used, so nothing was sent. "
@@ -302,6 +308,8 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
             return NO_ROOM
         case NotAPictureError() | httpx2.DecodingError():
             return NO_PICTURE
+        case httpx2.ConnectError() if isinstance(origin(exc), SSLCertVerificationError):
+            return NOT_TRUSTED
         case (
             httpx2.ConnectError()
             | httpx2.ConnectTimeout()
@@ -328,6 +336,16 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
             )
         case _:
             return UNKNOWN
+
+
+def origin(exc: BaseException) -> BaseException:
+    """Return the first of the causes that led to `exc`; a time-out is named as it is."""
+    cause = exc.__cause__
+    # What is behind a time-out says less: that a wait was cancelled.
+    while isinstance(cause, Exception) and not isinstance(cause, TimeoutError):
+        # The HTTP client's connections hide causes, and leave them in the context.
+        exc, cause = cause, cause.__cause__ or cause.__context__
+    return exc
 
 
 def explain_body(

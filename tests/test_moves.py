@@ -703,6 +703,8 @@ def test_a_recent_result_is_reopened_once_however_often_it_is_clicked(shared: St
     assert [attempt.id for attempt in shared["attempts"]] == [one.id]
     choosing.reopen(shared, three.id)
     assert [attempt.id for attempt in shared["attempts"]] == [one.id, three.id]
+    # By its number each is chosen, and named in the archive.
+    assert [attempt.number for attempt in shared["attempts"]] == [1, 2]
     moves.start_over(shared)
     assert len(shared["recent"]) == 3
     choosing.clear_recent(shared)

@@ -115,7 +115,8 @@ def set_aside(shared: Store, attempt_id: str) -> None:
 
 
 def add(shared: Store, attempts: Sequence[Attempt], shown: str) -> None:
-    """Take in attempts that others have, and put the one of this id under review."""
+    """Take in attempts that are not here, each with a number of its own, and put the one of this
+    id under review."""
     together = {one.id: one for one in shared["attempts"]}
     for attempt in attempts:
         if attempt.id not in together:
@@ -136,9 +137,7 @@ def reopen(shared: Store, attempt_id: str) -> None:
     if attempt_id not in found:
         return
     clear_error(shared)
-    attempts = {attempt.id: attempt for attempt in shared["attempts"]} | found
-    shared["attempts"] = bounded(shared, tuple(attempts.values()), attempt_id)
-    select(shared, attempt_id)
+    add(shared, list(found.values()), attempt_id)
     shared["decision"] = "reopen"
 
 

@@ -8,6 +8,8 @@ const NEAR = 2;
 const STEP = 1 / 8;
 
 let surface;
+// What was being drawn on a picture, by its id, when another one took its place.
+const brokenOff = new Map();
 
 // Called when the controls come, and again with each change of what the server sends along.
 export default function mount({ data, parentElement, setStateValue }) {
@@ -32,6 +34,10 @@ function begin(data, controls, send) {
   let drawing;
   // Who has drawn chooses by figures as elsewhere; who came here by the keyboard marks by them.
   let isByKeys = true;
+  const app = document.querySelector("[data-testid=stApp]");
+  // What is drawn while the line is away, Streamlit sends to nobody.
+  let unheard = false;
+  const connection = new MutationObserver(() => unheard && tell());
 
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "button");
@@ -40,8 +46,13 @@ function begin(data, controls, send) {
   svg.style.setProperty("--shape", `${width}/${height}`);
   const observer = new MutationObserver(lieOnPicture);
   observer.observe(document.body, { childList: true, subtree: true });
+  connection.observe(app, { attributeFilter: ["data-test-connection-state"] });
   lieOnPicture();
   draw();
+  if (brokenOff.has(data.id)) {
+    change([...strokes, brokenOff.get(data.id)]);
+    brokenOff.delete(data.id);
+  }
 
   svg.addEventListener("pointerdown", (event) => {
     if (event.button || drawing) {
@@ -60,9 +71,9 @@ function begin(data, controls, send) {
   });
   svg.addEventListener("pointerup", (event) => {
     if (drawing?.id === event.pointerId) {
-      const points = thinned(drawing.points, brush * STEP);
+      const stroke = drawn();
       drawing = undefined;
-      change([...strokes, closed(points).flat()]);
+      change([...strokes, stroke]);
     }
   });
   svg.addEventListener("pointercancel", () => {
@@ -115,6 +126,10 @@ function begin(data, controls, send) {
     return [Math.min(Math.max(x, 0), width - 1), Math.min(Math.max(y, 0), height - 1)];
   }
 
+  function drawn() {
+    return closed(thinned(drawing.points, brush * STEP)).flat();
+  }
+
   function closed(points) {
     const [[x, y], [endX, endY]] = [points[0], points.at(-1)];
     const farthest = Math.max(...points.map((point) => Math.hypot(point[0] - x, point[1] - y)));
@@ -151,6 +166,11 @@ function begin(data, controls, send) {
 
   function replace(now) {
     strokes.splice(0, strokes.length, ...now);
+    tell();
+  }
+
+  function tell() {
+    unheard = app.dataset.testConnectionState !== "CONNECTED";
     send(strokes);
   }
 
@@ -179,7 +199,11 @@ function begin(data, controls, send) {
   return {
     data,
     leave() {
+      if (drawing) {
+        brokenOff.set(data.id, drawn());
+      }
       observer.disconnect();
+      connection.disconnect();
       svg.remove();
     },
   };

@@ -22,6 +22,7 @@ from tests.studio import (
     expect_settled,
     picture_of,
     shown_bytes,
+    sockets_of,
     thumbnails,
     to_review,
 )
@@ -32,6 +33,7 @@ SIZE = (1600, 1200)
 PLACES = [(0.2, 0.2), (0.3, 0.5), (0.6, 0.5)]
 WINDOWS = {"laptop": (1366, 768), "zoomed": (683, 384), "phone": (390, 844)}
 WORDS = "What should be different here?"
+CONNECTED = ("data-test-connection-state", "CONNECTED")
 
 
 def surface(page: Page) -> Locator:
@@ -286,6 +288,52 @@ def test_strokes_outlive_a_reload_a_failed_try_and_another_tab(
     surface(page).press("ControlOrMeta+z")
     expect(lines).to_have_count(0)
     expect(page.get_by_role("textbox", name="What should be different")).to_have_value("a bird")
+
+
+def test_what_is_drawn_while_the_line_is_away_is_heard_once_it_is_back(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    sockets = sockets_of(page)
+    to_marking(page, api_app, images_server)
+    page.context.set_offline(True)
+    sockets[-1].close()
+    expect(page.get_by_test_id("stApp")).not_to_have_attribute(*CONNECTED)
+    first, *others = on_screen(page, PLACES)
+    page.mouse.move(*first)
+    page.mouse.down()
+    for point in others:
+        page.mouse.move(*point)
+    page.mouse.up()
+    page.context.set_offline(False)
+    expect(page.get_by_text("Marked: ")).to_be_visible(timeout=LONG)
+    page.reload()
+    expect_screen(page, "2. Review Generated Image")
+    open_tab(page)
+    expect(surface(page).locator("polyline")).to_have_count(1)
+
+
+def test_a_stroke_is_kept_as_far_as_it_was_drawn_when_another_picture_comes(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    to_marking(page, api_app, images_server)
+    gate = Gate()
+    images_server.script([gate, *plain(picture("second", SIZE))])
+    button(page, "Regenerate").click()
+    images_server.wait_for_calls(1)
+    first, *others = on_screen(page, PLACES)
+    page.mouse.move(*first)
+    page.mouse.down()
+    for point in others:
+        page.mouse.move(*point, steps=8)
+    gate.set()
+    expect_selected(page, 2)
+    page.mouse.up()
+    expect_settled(page)
+    expect(surface(page).locator("polyline")).to_have_count(0)
+    page.keyboard.press("1")
+    expect_selected(page, 1)
+    expect(surface(page).locator("polyline")).to_have_count(1)
+    expect(page.get_by_text("Marked: ")).to_be_visible()
 
 
 def test_cancel_in_between_loses_and_doubles_nothing(

@@ -4,6 +4,7 @@
 const KEPT_AS = "bell";
 const WORKING = "Working";
 
+const works = isSecureContext && "Notification" in window && canTell();
 let worked = isWorking();
 
 new MutationObserver(() => {
@@ -27,6 +28,16 @@ document.addEventListener("click", async ({ target }) => {
   show(button);
 });
 
+// Chrome has the name on Android too, where it can only throw. Who has not been asked sees nothing of
+// this, and who has said yes could switch it on.
+function canTell() {
+  try {
+    return Notification.permission === "granted" || Boolean(new Notification(""));
+  } catch {
+    return false;
+  }
+}
+
 function isWorking() {
   return document.title.startsWith(WORKING);
 }
@@ -41,7 +52,7 @@ function showAll() {
 
 // Only where the browser allows it.
 function show(button) {
-  const offered = isSecureContext && "Notification" in window && Notification.permission !== "denied";
+  const offered = works && Notification.permission !== "denied";
   if (button.hidden === offered) {
     button.hidden = !offered;
   }

@@ -65,7 +65,11 @@ NOTE_NOTIFICATIONS = """
     window.Notification = class {
         static permission = "default";
         static async requestPermission() { return (this.permission = "granted"); }
-        constructor(title, options) { window.told.push([title, JSON.stringify(options)]); }
+        constructor(title, options) {
+            if (Notification.permission === "granted") {
+                window.told.push([title, JSON.stringify(options)]);
+            }
+        }
     };
     Object.defineProperty(document, "hidden", { get: () => window.away ?? false });
 """
@@ -644,10 +648,15 @@ def test_who_asks_for_it_is_told_that_it_is_their_turn_without_the_prompt(
     expect(bell).to_have_attribute("aria-pressed", "false")
 
 
-def test_where_the_browser_forbids_it_there_is_no_bell(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [('"default"', '"denied"'), ("constructor(title, options) {", "constructor() { throw 0;")],
+    ids=["forbidden", "on Android"],
+)
+def test_where_the_browser_cannot_tell_there_is_no_bell(
+    page: Page, api_app: RunningApp, here: str, there: str
 ) -> None:
-    page.add_init_script(NOTE_NOTIFICATIONS.replace('"default"', '"denied"'))
+    page.add_init_script(NOTE_NOTIFICATIONS.replace(here, there))
     open_app(page, api_app)
     expect_settled(page)
     expect(page.locator("[data-bell]")).to_be_hidden()

@@ -78,7 +78,7 @@ def test_dollars_are_counted_by_estimate_and_set_right_afterwards(
     spending = Spending()
     spending.begin("anna", 0.25)
     assert left_in_words(spending.left("anna")) == "Left: $0.75 today."
-    spending.correct("anna", 0.05 - 0.25, time.time())
+    spending.correct("anna", 0.25, 0.05, time.time())
     assert left_in_words(spending.left("anna")) == "Left: $0.95 today."
     assert spending.refusal("anna", [0.48] * 2) == (
         "You have $0.95 left of $1.00 today. In 24 hours there is more."
@@ -123,6 +123,15 @@ def test_what_is_spent_is_there_again_after_its_time(
     spending.begin("anna", 0)
 
 
+def test_no_limit_is_overrun_by_what_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(monkeypatch, dollars_hour=0.002)
+    spending = Spending()
+    for _ in range(2):
+        spending.begin("anna", 0.001)
+        spending.correct("anna", 0.001, 0.0009, time.time())
+    assert spending.left("anna")[0].many == 0
+
+
 def test_what_is_given_back_too_late_is_no_gift(
     monkeypatch: pytest.MonkeyPatch, pass_hour: Callable[[], object]
 ) -> None:
@@ -131,7 +140,7 @@ def test_what_is_given_back_too_late_is_no_gift(
     spending.begin("anna", 0.5)
     counted_at = time.time()
     pass_hour()
-    spending.correct("anna", -0.4, counted_at)
+    spending.correct("anna", 0.5, 0.1, counted_at)
     assert spending.left("anna")[0].many == 1
 
 
@@ -145,9 +154,9 @@ def test_what_is_given_back_too_late_is_not_taken_from_what_others_have_spent_si
     counted_at = time.time() - 3700
     pass_hour()
     spending.begin("ben", 0.5)
-    spending.correct("anna", -0.4, counted_at)
+    spending.correct("anna", 0.5, 0.1, counted_at)
     assert spending.left("ben")[0].many == 0.5
-    spending.correct("anna", 0.1, counted_at)
+    spending.correct("anna", 0.5, 0.6, counted_at)
     assert spending.left("ben")[0].many == pytest.approx(0.4)
 
 

@@ -75,13 +75,15 @@ class Spending:
                 self._count(owner, -1, -dollars)
                 raise SpentError(self.refusal(owner, [dollars]) or TAKEN)
 
-    def correct(self, owner: str, dollars: float, began: float) -> None:
-        """Count so many dollars more than were expected, or less where they are negative.
+    def correct(self, owner: str, expected: float, dollars: float, began: float) -> None:
+        """Count `dollars` in place of those that were `expected`.
 
         What was counted at `began` (time.time) is not given back to a window that began later.
         """
+        # Of what was counted: the difference itself would be rounded once more.
+        more = _counted("dollars", dollars) - _counted("dollars", expected)
         with self._lock, suppress(SpentError), _counter_there():
-            self._count(owner, 0, dollars, began)
+            self._count(owner, 0, more / SCALE["dollars"], began)
 
     def refusal(self, owner: str, dollars: Sequence[float]) -> str:
         """Return why results that may cost so much each may not be asked for now, as a sentence; ''

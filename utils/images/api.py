@@ -271,8 +271,7 @@ async def _ask_and_keep(request: _Request, on_partial: OnDraft, began: float) ->
         raise FailedError(errors.NO_ROOM) from None
     cost = models.cost(request.engine.model, answer.usage, answer.told)
     if cost.dollars:
-        more = cost.dollars - expected
-        await to_thread(spending.correct, request.payer, more, counted_at)
+        await to_thread(spending.correct, request.payer, expected, cost.dollars, counted_at)
     return Picture(
         name,
         made.extension,

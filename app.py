@@ -44,27 +44,29 @@ TROUBLE = "Something went wrong on our side. Your pictures are safe: reload the 
 
 def main() -> None:
     """Run one turn of a session."""
+    shared = cast("Store", st.session_state)
     person = door.who() if door.is_guarded() else None
     if door.is_guarded() and person is None:
+        asking.leave(shared)
         parts.set_page()
         door.render()
         return
-    shared = cast("Store", st.session_state)
     token = browser_token(st.context.cookies, st.context.headers.get("Host") or "")
     own = person.owner if person else token or str(shared.get("payer") or moves.new_id())
     review = st.query_params.get("review", "") if door.asks_people() else ""
-    owner = asking.home(review, own)
-    key = str(shared.get("api_key", "")) if shared.get("payer") == own else ""
+    is_same = shared.get("payer") == own
+    owner = asking.home(review, own, str(shared.get("owner", "")) if is_same else "")
+    key = str(shared.get("api_key", "")) if is_same else ""
     if shared.get("owner", owner) != owner:
-        moves.empty(shared)
+        asking.leave(shared)
     if "remembered" not in shared:
         begin(shared, owner, own, person.name if person else "", key)
         if review and owner == own:
             asking.miss(shared)
     moves.aim(shared)
+    asking.look(shared)
     moves.mend(shared)
     take_late(shared)
-    asking.look(shared)
     page.take_in(shared)
     moves.ask(shared, engine.choose_engines)
     # Before the call begins: a page that is reloaded right now finds what was asked for.

@@ -4,12 +4,15 @@ import streamlit as st
 
 from screens import parts, requests
 from utils.images import page
-from utils.review import boxes, choosing
+from utils.review import asking, boxes, choosing
 from utils.review.store import Store
 
 
 def render(shared: Store) -> parts.WaitView | None:
     """Show the prompt box, and the place of the result to come."""
+    if asking.visits(shared):
+        requests.render_gone(shared)
+        return None
     waiting = bool(shared["pending"])
     room = parts.render_room(shared, "canvas" if waiting else "canvas-idle")
     page.show_place(shared, room.canvas)

@@ -86,6 +86,13 @@ def render_request(shared: Store) -> None:
         st.button("Back to my own pictures", on_click=parts.leave)
 
 
+def render_gone(shared: Store) -> None:
+    """Show a request of which no result is left; what would be made here, everybody would see."""
+    with parts.render_room(shared, "canvas-idle").side:
+        render_request(shared)
+        parts.render_error(shared)
+
+
 def render_answer(shared: Store) -> None:
     """Say what was decided, in the words of who did."""
     if answer := shared["answer"]:

@@ -136,6 +136,17 @@ def visitor(shared: Store, **session: Any) -> Store:
     return other
 
 
+def test_a_page_goes_on_with_what_it_shows_while_nothing_can_be_said_of_a_review(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: str) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(room, "find", fail, raising=False)
+    assert asking.home("a review", "own", "own") == "own"
+    assert asking.home("a review", "own") == review_owner("a review")
+
+
 def wait(shared: Store) -> None:
     """Wait as a page does, until nothing is waited for."""
     while shared["pending"]:

@@ -299,6 +299,18 @@ def app_for(
     return AppTest.from_file("../app.py", default_timeout=20).run()
 
 
+def test_what_was_typed_last_is_there_after_logging_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    auth: dict[str, object] = {"client_id": "a", "cookie_secret": SECRET}
+    user = {"is_logged_in": True, "iss": "https://provider", **ANNA}
+    app = app_for(monkeypatch, user, auth)
+    app.text_area[0].input("a fox")
+    monkeypatch.setattr("streamlit.user", {"is_logged_in": False})
+    app.run()
+    assert [button.label for button in app.button] == ["Log in"]
+    assert "task_input" not in app.session_state
+    assert app_for(monkeypatch, user, auth).text_area[0].value == "a fox"
+
+
 @pytest.mark.parametrize(
     ("auth", "labels"),
     [

@@ -867,6 +867,48 @@ def test_a_typed_key_is_there_again_after_a_look_at_a_review(app: AppTest) -> No
 
 
 @pytest.mark.usefixtures("asks_people")
+def test_what_is_typed_last_at_a_review_stays_there(app: AppTest) -> None:
+    put_under_review(app)
+    review = ask_person(app, "a cover")
+    other = AppTest.from_file("../app.py", default_timeout=20)
+    other.query_params["review"] = review.id
+    other.run()
+    # In the same breath, and before a click that would buy one.
+    other.text_area[0].input("a fox at night")
+    button(other, "Generate Image").click()
+    click(other, "Back to my own pictures")
+    assert heading(other) == "1. Generate Image"
+    assert not store(other)["pending"]
+    other.query_params["review"] = review.id
+    other.run()
+    assert other.text_area[0].value == "a fox at night"
+    assert len(store(other)["attempts"]) == 1
+    assert not store(other)["pending"]
+
+
+@pytest.mark.usefixtures("asks_people")
+def test_a_review_whose_results_are_gone_can_be_declined_and_nothing_is_made_there(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_under_review(app)
+    review = ask_person(app, "a cover")
+    monkeypatch.setattr(blobs, "missing", set)
+    other = AppTest.from_file("../app.py", default_timeout=20)
+    other.query_params["review"] = review.id
+    other.run()
+    assert not other.exception
+    assert {"Decline it", "Back to my own pictures"} <= labels(other)
+    assert not {"Generate Image", "Approve"} & labels(other)
+    assert [str(one.value) for one in other.warning] == [
+        "Some results are no longer kept here, and are gone."
+    ]
+    click(other, "Decline it")
+    assert cast("Review", room.find(review.id)).decision == Decision("declined")
+    click(other, "Back to my own pictures")
+    assert {"Generate Image"} <= labels(other)
+
+
+@pytest.mark.usefixtures("asks_people")
 def test_a_link_that_nobody_knows_leads_to_ones_own_page_with_a_sentence() -> None:
     app = AppTest.from_file("../app.py", default_timeout=20)
     app.query_params["review"] = "made-up"

@@ -45,16 +45,27 @@ ASKED_ANEW = Problem(
 ANEW = "This was asked anew just now. Look at what is asked for, and decide about that."
 
 
-def home(review_id: str, own: str) -> str:
+def home(review_id: str, own: str, shown: str = "") -> str:
     """Return whose things a page shows that was opened for a review: its own where there is none.
 
-    `own` is the owner that the page has otherwise.
+    `own` is the owner that the page has otherwise, and `shown` whose things it shows by now, if it
+    shows any: while nothing can be said of the review, it goes on with them.
     """
     try:
         known = bool(review_id) and reviews.find(review_id) is not None
     except ConnectionError:
-        known = True
+        return shown or review_owner(review_id)
     return review_owner(review_id) if known else own
+
+
+def leave(shared: Store) -> None:
+    """Let the session be somebody else's from now on; what was typed last stays with its owner."""
+    if "remembered" in shared:
+        # Nothing is begun where the person has just gone.
+        shared["clicked"], shared["aimed_at"] = ("", ""), ""
+        moves.forget_decision(shared)
+        browser_memory.remember(shared)
+    moves.empty(shared)
 
 
 def miss(shared: Store) -> None:

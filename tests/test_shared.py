@@ -52,6 +52,7 @@ class Calls:
         self.running = self.most = 0
         self.keys: set[str] = set()
         self.stopped = threading.Event()
+        self.draft: object = Text("a draft")
         self.outcome: Callable[[], object] = lambda: RESULT
 
     def make(self, order: Order) -> Any:
@@ -61,7 +62,7 @@ class Calls:
             self.made.append(order.id)
             self.running += 1
             self.most = max(self.most, self.running)
-            on_partial(Text("a draft"))
+            on_partial(self.draft)
             try:
                 while not self.gate.is_set():
                     await asyncio.sleep(0.005)
@@ -186,6 +187,24 @@ def test_how_long_a_job_goes_on_is_the_same_where_clocks_differ(
         join(one)
         wait_until(lambda: calls.made)
     assert 0 <= found(two).seconds < 60
+
+
+def test_what_an_engine_brings_that_cannot_travel_is_told_and_breaks_nothing_else(
+    servers: Callable[..., SharedJobs], calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = servers(works=False), servers()
+    calls.draft, calls.outcome = {"words": "a secret fox"}, lambda: {"words": "a secret fox"}
+    join(one)
+    wait_until(lambda: calls.made)
+    wait_until(lambda: "no dict is among RECORDS" in caplog.text)
+    # Its worker still hears that a call is cancelled.
+    one.cancel("a")
+    assert calls.stopped.wait(10)
+    calls.gate.set()
+    ended = join(two, "b")
+    assert outcome(ended) == UNKNOWN
+    assert ended.news.lost == 1
+    assert "secret" not in caplog.text
 
 
 def test_a_job_is_found_and_cancelled_from_another_server(

@@ -461,9 +461,11 @@ class SharedJobs:
     async def _finish(
         self, keys: Sequence[str], job_id: str, outcome: object, lost: int, seconds: float = 0.0
     ) -> None:
+        if not (text := _as_text(job_id, outcome)):
+            outcome, lost, text = UNKNOWN, lost + 1, codec.write(UNKNOWN)
         kind = outcome.kind if isinstance(outcome, Problem) else "result"
         keep = scripts.KEEP_SECONDS
-        told = [job_id, time.time(), codec.write(outcome), kind, lost, keep, seconds]
+        told = [job_id, time.time(), text, kind, lost, keep, seconds]
 
         async def end() -> None:
             # The result first: who hears of the end looks for it.
@@ -488,8 +490,8 @@ class SharedJobs:
                 sign.bell.clear()
                 partial, sign.partial = sign.partial, None
                 told: list[object] = [number]
-                if partial is not None:
-                    told += ["partial", codec.write(partial), "drafts", sign.drafts]
+                if partial is not None and (text := _as_text(job_id, partial)):
+                    told += ["partial", text, "drafts", sign.drafts]
                 with suppress(RedisError):
                     if await self._script(scripts.GO_ON, keys, told) == b"stop":
                         sign.stopped = True
@@ -612,6 +614,15 @@ class _Sign:
     def tell(self, partial: object) -> None:
         self.partial, self.drafts = partial, self.drafts + 1
         self.bell.set()
+
+
+def _as_text(job_id: str, record: object) -> str:
+    """Return a record as it travels; '' for one of which the engine has not said how."""
+    try:
+        return codec.write(record)
+    except TypeError:
+        logger.error("request=%s: no %s is among RECORDS", job_id, type(record).__name__)
+        return ""
 
 
 async def _heard(bell: asyncio.Event, within: float) -> None:

@@ -70,8 +70,8 @@ def test_the_box_for_a_key_says_who_gets_it_and_warns_where_others_can_read_it(
     monkeypatch: pytest.MonkeyPatch, address: str, label: str, warns: bool
 ) -> None:
     set_to(monkeypatch, OPENAI_BASE_URL=address)
-    assert images.key_label(shared()) == label
-    warning = images.key_warning(shared())
+    assert images.key_label() == label
+    warning = images.key_warning()
     assert bool(warning) == warns
     assert not warns or ("unencrypted" in warning and label.rpartition(" ")[2] in warning)
 

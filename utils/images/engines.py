@@ -73,14 +73,14 @@ def asks_for_key() -> bool:
     return get_settings().openai_api_key is None
 
 
-def key_label(shared: Mapping[str, object]) -> str:
+def key_label() -> str:
     """Return the name of the box for a key, which says who gets it."""
     host = _host(_address())
     whose = "OpenAI API key" if _belongs_to(host, "api.openai.com") else f"key for {host}"
     return f"Your {whose}"
 
 
-def key_warning(shared: Mapping[str, object]) -> str:
+def key_warning() -> str:
     """Return a sentence that warns where a typed key would travel unprotected, '' elsewhere."""
     parts = urlsplit(_address())
     if parts.scheme == "https" or _is_this_machine(_host(_address())):

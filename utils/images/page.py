@@ -404,14 +404,14 @@ def render_side_bar(shared: Store) -> None:
             )
         if images.asks_for_key():
             st.text_input(
-                images.key_label(by_key(shared)),
+                images.key_label(),
                 type="password",
                 key="api_key",
                 disabled=bool(shared["pending"]),
                 help="Used in this session alone, and forgotten when the page closes.",
                 autocomplete="off",
             )
-            show_warning(images.key_warning(by_key(shared)))
+            show_warning(images.key_warning())
 
 
 @st.fragment(run_every=1.0)

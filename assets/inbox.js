@@ -3,10 +3,11 @@
 
 // What the server can use; the others have a sentence.
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
-// Milliseconds for which a sentence stays, and after which no more answer comes to what was asked
-// before the last turn of the page.
+// Milliseconds for which a sentence stays, and after which no more answer comes: to what was asked
+// before the last turn of the page, and to anything. A short turn may go unseen.
 const TOLD = 8000;
 const ANSWERED = 1000;
+const UNANSWERED = 8000;
 
 const BOX = "[data-testid=stFileUploader]";
 const FRAME = "[data-testid=stFileUploaderDropzone]";
@@ -126,6 +127,7 @@ function expect(place, files) {
   patience = 0;
   expected += files.length;
   coming.push(...files);
+  awaitAnswer();
 }
 
 // Streamlit tells the server of what is here whenever nothing is on its way.
@@ -183,14 +185,18 @@ function isAwaited() {
 
 function awaitAnswer() {
   const rests = document.querySelector(AT_REST);
-  turned ||= !rests;
-  if (turned && rests) {
+  if (!rests && !turned) {
+    turned = true;
+    clearTimeout(patience);
+    patience = 0;
+  }
+  if (rests) {
     patience ||= setTimeout(() => {
       patience = 0;
       if (coming.length && isAwaited()) {
         giveAgain();
       }
-    }, ANSWERED);
+    }, turned ? ANSWERED : UNANSWERED);
   }
 }
 

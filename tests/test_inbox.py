@@ -242,8 +242,9 @@ def test_pictures_keep_their_order_in_whichever_they_arrive(
     assert len(line) == 3
 
 
+@pytest.mark.parametrize("turns", [True, False])
 def test_a_picture_comes_though_the_answer_to_its_box_was_lost(
-    page: Page, api_app: RunningApp, images_server: ImagesServer
+    page: Page, api_app: RunningApp, images_server: ImagesServer, turns: bool
 ) -> None:
     lost: list[bytes] = []
 
@@ -265,10 +266,14 @@ def test_a_picture_comes_though_the_answer_to_its_box_was_lost(
     images_server.script(plain(picture("room")))
     open_app(page, api_app)
     expect_settled(page)
+    prompt_box(page).fill("a room")
+    prompt_box(page).blur()
+    expect_settled(page)
     assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
     while not lost:
         page.wait_for_timeout(10)
-    prompt_box(page).fill("a room")
+    if turns:
+        prompt_box(page).fill("a room with a view")
     ask_and_be_told(page)
     expect_screen(page, "2. Review Generated Image")
     (call,) = images_server.calls

@@ -144,6 +144,11 @@ def test_a_text_engine_takes_the_place_of_pictures_and_every_guarantee_holds(
         button(page, "Back to review").click()
         expect_screen(page, "2. Review Generated Image")
         expect(page.get_by_role("combobox", name="Tone")).to_have_value("loud")
+        button(page, "Start Over").click()
+        expect_screen(page, "1. Generate Image")
+        # Which is which is seen before one is reopened.
+        recent = page.locator(".st-key-recent")
+        expect(recent.get_by_text("It begins with **a fox**")).to_have_count(3)
     calls = re.findall(r"call .* model=typewriter-1 .* outcome=(\w+)", app.log.read_text())
     assert calls.count("made") == 3
 

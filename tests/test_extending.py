@@ -153,6 +153,31 @@ def test_a_text_engine_takes_the_place_of_pictures_and_every_guarantee_holds(
     assert calls.count("made") == 3
 
 
+def test_a_library_that_blocks_keeps_nobody_waiting_whose_calls_were_cancelled(
+    page: Page, project: Path, tmp_path: Path
+) -> None:
+    follow("A text engine", project)
+    follow("A library that blocks", project)
+    check(project)
+    slow = project / "utils/texts/__init__.py"
+    text = slow.read_text()
+    assert text.count("time.sleep(1)") == 1
+    # The cancelled ones go on for as long as this test.
+    slow.write_text(text.replace("time.sleep(1)", 'time.sleep(9 if "slow" in about else 0.1)'))
+    with run_app(tmp_path / "log", folder=project) as app:
+        open_app(page, app)
+        for _ in range(6):
+            generate(page, "a slow fox")
+            button(page, "Cancel").click()
+            expect(page.get_by_text("Cancelled")).to_be_visible()
+            expect_settled(page)
+        generate(page, "a fox")
+        expect_screen(page, "2. Review Generated Image")
+        expect(page.get_by_text("And yet, here is a fox.")).to_be_visible()
+    calls = re.findall(r"call .* outcome=(\w+)", app.log.read_text())
+    assert calls == ["cancelled"] * 6 + ["made"]
+
+
 def test_a_second_person_signs_or_declines_while_others_pictures_go_on(
     browser: Browser, project: Path, tmp_path: Path
 ) -> None:

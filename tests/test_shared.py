@@ -189,21 +189,35 @@ def test_how_long_a_job_goes_on_is_the_same_where_clocks_differ(
     assert 0 <= found(two).seconds < 60
 
 
-def test_what_an_engine_brings_that_cannot_travel_is_told_and_breaks_nothing_else(
+def test_a_draft_that_cannot_travel_takes_nothing_from_its_call(
     servers: Callable[..., SharedJobs], calls: Calls, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, two = servers(works=False), servers()
-    calls.draft, calls.outcome = {"words": "a secret fox"}, lambda: {"words": "a secret fox"}
+    one, _ = servers(works=False), servers()
+    calls.draft = {"words": "a secret fox"}
     join(one)
     wait_until(lambda: calls.made)
-    wait_until(lambda: "no dict is among RECORDS" in caplog.text)
+    wait_until(lambda: "no dict travels" in caplog.text)
     # Its worker still hears that a call is cancelled.
     one.cancel("a")
     assert calls.stopped.wait(10)
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "result", [{"words": "a secret fox"}, Text(cast("Any", {1, 2}), cast("Any", object())), None]
+)
+def test_a_result_that_cannot_travel_is_no_restart(
+    servers: Callable[..., SharedJobs],
+    calls: Calls,
+    caplog: pytest.LogCaptureFixture,
+    result: object,
+) -> None:
+    calls.outcome = lambda: result
     calls.gate.set()
-    ended = join(two, "b")
-    assert outcome(ended) == UNKNOWN
-    assert ended.news.lost == 1
+    job = join(servers())
+    assert outcome(job) == UNKNOWN
+    assert job.news.lost == 1
+    assert f"no {type(result).__name__} travels" in caplog.text
     assert "secret" not in caplog.text
 
 

@@ -26,11 +26,15 @@ def learn(result: type, *others: type) -> None:
 
 
 def write(record: object) -> str:
-    """Return a record with the name of its kind, as JSON."""
+    """Return a record with the name of its kind, as JSON. Raises TypeError where it cannot be."""
     kind = type(record).__name__
     if kind not in _kinds:
         raise TypeError(f"no {kind} travels")
-    return _converter.dumps([kind, _converter.unstructure(record)])
+    try:
+        return _converter.dumps([kind, _converter.unstructure(record)])
+    except Exception as exc:
+        # Not what it says: that may be a part of the record.
+        raise TypeError(f"no {kind} travels: {type(exc).__name__}") from None
 
 
 def read(text: str | bytes) -> object:

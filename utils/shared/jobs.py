@@ -620,8 +620,8 @@ def _as_text(job_id: str, record: object) -> str:
     """Return a record as it travels; '' for one of which the engine has not said how."""
     try:
         return codec.write(record)
-    except TypeError:
-        logger.error("request=%s: no %s is among RECORDS", job_id, type(record).__name__)
+    except TypeError as exc:
+        logger.error("request=%s has brought what is lost: %s", job_id, exc)
         return ""
 
 

@@ -64,6 +64,7 @@ def main() -> None:
         if review and owner == own:
             asking.miss(shared)
     moves.aim(shared)
+    # First, because of what is taken in of a review something may be gone already.
     asking.look(shared)
     moves.mend(shared)
     take_late(shared)

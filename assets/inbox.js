@@ -123,8 +123,7 @@ function expect(place, files) {
   }
   box = now;
   turned = false;
-  clearTimeout(patience);
-  patience = 0;
+  waitAnew();
   expected += files.length;
   coming.push(...files);
   awaitAnswer();
@@ -187,8 +186,7 @@ function awaitAnswer() {
   const rests = document.querySelector(AT_REST);
   if (!rests && !turned) {
     turned = true;
-    clearTimeout(patience);
-    patience = 0;
+    waitAnew();
   }
   if (rests) {
     patience ||= setTimeout(() => {
@@ -198,6 +196,11 @@ function awaitAnswer() {
       }
     }, turned ? ANSWERED : UNANSWERED);
   }
+}
+
+function waitAnew() {
+  clearTimeout(patience);
+  patience = 0;
 }
 
 function giveAgain() {

@@ -179,9 +179,11 @@ class SharedBlobs:
     def send_again(self, owner: str, names: Iterable[str]) -> None:
         """Send what is near of these: the store has lost all. Raises StoreAwayError."""
         with self._lock:
-            near = {one: data for one in list(self._near) if (data := self._near.get(one))}
-            for name in names:
-                versions = {version: data for (one, version), data in near.items() if one == name}
+            near: dict[str, dict[str, bytes]] = {name: {} for name in names}
+            for name, version in list(self._near):
+                if name in near and (data := self._near.get((name, version))):
+                    near[name][version] = data
+            for name, versions in near.items():
                 if data := versions.pop("", None):
                     self._unsent.setdefault((owner, name), (data, versions))
         self.send()

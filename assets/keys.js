@@ -134,12 +134,19 @@ document.addEventListener("click", ({ target, detail }) => {
   }
   const all = () => [...document.querySelectorAll(".st-key-along button")];
   const place = all().indexOf(button);
+  // Streamlit shows what it takes off in another place first: that may get the focus, and take it along.
   new MutationObserver((_, looking) => {
-    if (!button.isConnected) {
-      looking.disconnect();
+    if (!button.isConnected && document.activeElement === document.body) {
       (all()[place] ?? all().at(-1) ?? document.querySelector(PROMPT))?.focus();
     }
-  }).observe(document.body, { childList: true, subtree: true });
+    if (!button.isConnected && document.querySelector("[data-test-script-state=notRunning]")) {
+      looking.disconnect();
+    }
+  }).observe(document.body, {
+    attributeFilter: ["data-test-script-state"],
+    childList: true,
+    subtree: true,
+  });
 });
 
 // What looks like a button is one for the space bar too.

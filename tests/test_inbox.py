@@ -60,6 +60,13 @@ def render_and_wait(*args):
     render_copyable(*args)
     time.sleep(1)
 screens.parts.render_copyable = render_and_wait
+
+import utils.images.page
+source = utils.images.page._source
+def wait_for_source(*args):
+    time.sleep(0.3)
+    return source(*args)
+utils.images.page._source = wait_for_source
 """
 NOTE_NOTIFICATIONS = """
     window.told = [];
@@ -106,7 +113,8 @@ def slow_app(
     running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningApp]:
     """An app that takes a second to look at a picture of a person's own, as large ones do, and
-    longer while there is a file `held` beside its log; and one after a picture's prompt."""
+    longer while there is a file `held` beside its log; one after a picture's prompt, and a third
+    of one before each of them is shown."""
     folder = tmp_path_factory.mktemp("slow")
     with run_changed_app(folder, SLOW_TO_LOOK, **running_images_server.environment) as app:
         yield app
@@ -549,9 +557,9 @@ def test_a_folder_is_told_to_be_none_wherever_it_is_dropped(
 
 
 def test_pictures_are_removed_one_after_the_other_by_one_key(
-    page: Page, api_app: RunningApp
+    page: Page, slow_app: RunningApp
 ) -> None:
-    open_app(page, api_app)
+    open_app(page, slow_app)
     expect_settled(page)
     along = page.locator(".st-key-along")
     for name in ("chair", "table"):

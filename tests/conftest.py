@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import AsyncGeneratorType
 from typing import Any, cast
@@ -16,6 +17,7 @@ from typing import Any, cast
 import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from streamlit.components.v2 import manifest_scanner
 
 from tests.browser import ARGS, find_system_browser
 from tests.images_server import ImagesServer
@@ -106,6 +108,15 @@ def left_open(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(httpx2.Response, "aiter_bytes", aiter_bytes)
     monkeypatch.setattr(httpx2.Response, "aclose", aclose)
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanned_once() -> Iterator[None]:
+    """Streamlit looks for components in all that is installed: once, and not for each page."""
+    scan = manifest_scanner.scan_component_manifests
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(scan))
+        yield
 
 
 @pytest.fixture(autouse=True)

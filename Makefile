@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-TEST = $(BIN)/python -m pytest $(COVERAGE) --numprocesses auto --maxschedchunk 1
+# What takes minutes is left to `check`, and to who leaves this empty.
+CHOICE = -m "promise or not (browser or slow)"
+TEST = $(BIN)/python -m pytest $(COVERAGE) $(CHOICE) --numprocesses auto --maxschedchunk 1
 
 .PHONY: help run test test-busy mutants check static format audit bench soak screenshots
 
@@ -15,10 +17,10 @@ help:  ## List the commands
 run: $(VENV)/run.ready  ## Set up what is missing and open the app
 	$(BIN)/streamlit run app.py
 
-test: $(VENV)/test.ready  ## Set up what is missing, a browser included, and run all tests
+test: $(VENV)/test.ready  ## Set up what is missing, a browser included, and run the quick tests and the promises
 	$(TEST)
 
-test-busy: $(VENV)/test.ready  ## Run all tests while something else keeps every core busy
+test-busy: $(VENV)/test.ready  ## Run the same tests while something else keeps every core busy
 	for core in $$(seq $$(getconf _NPROCESSORS_ONLN)); do \
 		while kill -0 $$$$ 2>/dev/null; do :; done & done; $(TEST)
 
@@ -31,6 +33,7 @@ static: $(VENV)/test.ready
 	$(BIN)/mypy
 
 check: COVERAGE = --cov
+check: CHOICE =
 check: static test  ## Check format, lint and types, run all tests, and see what they leave out
 
 format: $(VENV)/test.ready  ## Put the code into its format

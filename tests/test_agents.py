@@ -94,6 +94,7 @@ def review_id(link: str) -> str:
     return link.partition("?review=")[2]
 
 
+@pytest.mark.promise
 def test_an_agent_asks_and_holds_what_a_person_has_approved(
     agent: Agent, context: BrowserContext, images_server: ImagesServer
 ) -> None:

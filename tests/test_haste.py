@@ -128,6 +128,7 @@ def click_twice(page: Page, first: str, then: str, wait: float) -> bool:
     return bool(there)
 
 
+@pytest.mark.promise
 def test_a_double_click_on_approve_takes_nothing_back(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

@@ -48,6 +48,7 @@ def strange_requests(page: Page) -> list[str]:
     return strange
 
 
+@pytest.mark.promise
 def test_the_whole_journey_on_the_demo_engine(
     page: Page, demo_app: RunningApp, strange_requests: list[str]
 ) -> None:
@@ -88,6 +89,7 @@ def test_three_clicks_lead_to_an_approved_picture(page: Page, demo_app: RunningA
     expect(picture_of(page)).to_have_attribute("alt", EXAMPLES[0])
 
 
+@pytest.mark.promise
 def test_the_whole_journey_on_an_images_api_server(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -109,6 +111,7 @@ def test_the_whole_journey_on_an_images_api_server(
     assert [call.wish["prompt"] for call in images_server.calls] == ["a fox", "a fox"]
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize(
     ("image_format", "extension"), [("JPEG", "jpg"), ("WEBP", "webp"), ("PNG", "png")]
 )
@@ -127,6 +130,7 @@ def test_the_download_is_the_apis_own_bytes_in_every_format(
     assert download.value.suggested_filename == f"any.{extension}"
 
 
+@pytest.mark.promise
 def test_a_prompt_is_shown_as_typed_and_fetches_nothing(
     page: Page, api_app: RunningApp, images_server: ImagesServer, strange_requests: list[str]
 ) -> None:
@@ -193,6 +197,7 @@ def test_a_key_that_is_shown_while_it_is_typed_is_forgotten_by_a_reload(
     expect(box).to_have_value("")
 
 
+@pytest.mark.promise
 def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
@@ -210,6 +215,7 @@ def test_a_typed_key_is_sent_to_the_api_and_forgotten_by_a_reload(
         assert "sk-typed" not in app.log.read_text()
 
 
+@pytest.mark.promise
 def test_an_uncaught_exception_shows_one_sentence_and_no_traceback(
     page: Page, images_server: ImagesServer, tmp_path: Path
 ) -> None:
@@ -254,6 +260,7 @@ def test_the_cursor_stands_in_the_prompt_from_the_start(
     assert [call.wish["prompt"] for call in images_server.calls] == ["a fox"]
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_record_of_a_decision_is_taken_away_with_the_apis_own_bytes(
     page: Page, api_app: RunningApp, images_server: ImagesServer, *, whole: bool

@@ -1,7 +1,9 @@
 """The set-up by `make`, on machines with one Python or another."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,18 @@ def test_what_playwright_needs_of_a_small_system_is_installed_before_the_browser
         *["update", "libatomic1"] * small,
         "chromium",
     ]
+
+
+def test_the_check_runs_all_tests_and_the_test_those_that_are_soon_over() -> None:
+    def told(target: str) -> str:
+        command = ["make", "--dry-run", "--always-make", f"PYTHON={sys.executable}", target]
+        # Not what a `make` that runs this test hands down, such as CHOICE.
+        env = {"PATH": os.environ["PATH"]}
+        lines = subprocess.check_output(command, cwd=ROOT, env=env, text=True)
+        (tests,) = [line for line in lines.splitlines() if "-m pytest" in line]
+        return tests
+
+    assert '-m "promise or not (browser or slow)"' in told("test")
+    assert told("test") in told("test-busy")
+    assert "--cov" in told("check")
+    assert "promise" not in told("check")

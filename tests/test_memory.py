@@ -388,6 +388,7 @@ def test_what_a_person_holds_on_to_is_the_last_to_make_room(
         blobs.forget(how)
 
 
+@pytest.mark.slow
 def test_500_visitors_stay_within_the_bound_and_each_keeps_the_newest(
     browsers: BrowserMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

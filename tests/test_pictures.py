@@ -252,7 +252,9 @@ def likeness(one: Image.Image, other: Image.Image) -> float:
     return float((light * (2 * together + rough) / (x.var(1) + y.var(1) + rough)).mean())
 
 
-@pytest.mark.parametrize("size", [(1024, 1024), (1536, 1024), (3840, 2160)])
+@pytest.mark.parametrize(
+    "size", [(1024, 1024), (1536, 1024), pytest.param((3840, 2160), marks=pytest.mark.slow)]
+)
 def test_nobody_sees_that_the_screen_has_not_the_original(size: tuple[int, int]) -> None:
     original = paint("A city by the water on a starry night", size, seed=3)
     screen = shown(original)

@@ -84,6 +84,7 @@ def test_every_attempt_is_kept_and_any_can_be_looked_at_downloaded_and_approved(
     expect_selected(page, 2)
 
 
+@pytest.mark.promise
 def test_a_reload_keeps_strip_selection_and_prompts(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -170,6 +171,7 @@ def test_what_is_ready_can_be_approved_while_others_still_come(
     assert len(images_server.calls) == 3
 
 
+@pytest.mark.promise
 def test_of_four_with_one_failing_three_stay_and_one_more_call_brings_the_fourth(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -231,6 +233,7 @@ def test_cancel_takes_back_what_is_missing_and_keeps_what_is_there(
     assert sorted(ended) == ["answered", "client left", "client left"]
 
 
+@pytest.mark.promise
 def test_a_change_sends_the_selected_pictures_own_bytes_as_the_image_of_an_edit(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -280,6 +283,7 @@ def test_own_pictures_are_checked_and_used_and_survive_a_reload(
     assert mine in call.body
 
 
+@pytest.mark.promise
 def test_everything_is_decided_from_the_keyboard(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

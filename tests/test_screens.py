@@ -68,12 +68,13 @@ SCRIPT_TAGS = {
 
 @pytest.fixture(autouse=True)
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
-    """A table of jobs for each test, and a demo engine without its pace."""
+    """A table of jobs for each test, and a demo engine without its pace, of small pictures."""
     table = Jobs()
     rooms = ("jobs.table", "images.catalogue", "images.provenance")
     for module in ("nodes", "screens.parts", *(f"utils.{one}" for one in rooms)):
         monkeypatch.setattr(f"{module}.jobs", table)
     monkeypatch.setitem(TRANSPORTS, DEMO_MODEL, partial(DemoTransport, pace=0))
+    monkeypatch.setattr("utils.demo.engine.DEFAULT_SIZE", (64, 64))
 
     async def list_here(engine: Engine, key: str) -> tuple[ListedModel, ...] | None:
         # Nobody is asked in earnest, with a key that looks like one.

@@ -16,6 +16,8 @@ from utils import descriptors, scripts
 from utils.jobs.outcomes import CANCELLED
 from utils.jobs.table import OnPartial, Phase, jobs
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_job_outlives_the_server() -> None:
     never = asyncio.Event()

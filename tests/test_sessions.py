@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import httpx2
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.bench.world import cpu_seconds
@@ -13,6 +14,7 @@ from tests.images_server import Gate, ImagesServer, picture, plain
 from tests.sessions import Session
 from utils.review.choosing import MAX_ATTEMPTS
 
+pytestmark = pytest.mark.slow
 SESSIONS = 30
 
 

@@ -290,6 +290,7 @@ def test_a_server_without_workers_leaves_the_calls_to_others(
     wait_until(lambda: not asyncio.run(page.check()))
 
 
+@pytest.mark.slow
 def test_who_dies_after_the_mark_leaves_it_interrupted_and_nobody_calls_again(
     servers: Callable[..., SharedJobs], calls: Calls
 ) -> None:
@@ -317,6 +318,7 @@ def found(server: SharedJobs) -> Job:
     return job
 
 
+@pytest.mark.slow
 def test_that_somebody_died_is_told_though_others_have_taken_the_place(
     servers: Callable[..., SharedJobs], calls: Calls
 ) -> None:
@@ -350,6 +352,7 @@ def test_an_answer_that_waits_for_the_store_asks_it_again(
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_who_dies_before_the_mark_leaves_it_to_others(
     servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,6 +443,7 @@ def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(
     assert calls.made == ["before", "after"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refuse", "take_again"),
     [

@@ -56,6 +56,7 @@ def models_app(running_images_server: ImagesServer, tmp_path: Path) -> Iterator[
         yield app
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -84,6 +84,7 @@ def gate(images_server: ImagesServer) -> Gate:
     return gate
 
 
+@pytest.mark.promise
 def test_five_clicks_in_a_second_are_one_call(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
@@ -96,6 +97,7 @@ def test_five_clicks_in_a_second_are_one_call(
     assert images_server.calls[0].wish["prompt"] == "a fox"
 
 
+@pytest.mark.promise
 def test_three_clicks_on_regenerate_are_one_call(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -113,6 +115,7 @@ def test_three_clicks_on_regenerate_are_one_call(
     assert len(images_server.calls) == 2
 
 
+@pytest.mark.promise
 def test_enter_and_a_click_are_one_call(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
@@ -140,6 +143,7 @@ def test_the_r_key_joins_the_run(
     expect_one_call_and_its_picture(page, images_server, picture("end"))
 
 
+@pytest.mark.promise
 def test_a_reload_joins_the_run_and_keeps_the_prompt(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
@@ -153,6 +157,7 @@ def test_a_reload_joins_the_run_and_keeps_the_prompt(
     expect_one_call_and_its_picture(page, images_server, picture("end"))
 
 
+@pytest.mark.promise
 def test_a_second_tab_joins_the_run_and_gets_the_same_picture(
     page: Page,
     context: BrowserContext,
@@ -217,6 +222,7 @@ def test_another_browser_sees_nothing_of_it(
     expect_one_call_and_its_picture(page, images_server, picture("end"))
 
 
+@pytest.mark.promise
 def test_a_lost_websocket_is_restored_and_the_run_goes_on(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
@@ -255,6 +261,7 @@ def test_a_page_that_comes_back_and_hears_nothing_is_loaded_anew(
     assert len(sockets) == 3
 
 
+@pytest.mark.promise
 def test_a_tab_that_was_closed_in_mid_run_finds_its_picture_later(
     page: Page,
     context: BrowserContext,
@@ -274,6 +281,7 @@ def test_a_tab_that_was_closed_in_mid_run_finds_its_picture_later(
     assert images_server.calls[0].ended == "answered"
 
 
+@pytest.mark.promise
 def test_cancel_answers_at_once_and_closes_the_connection(
     page: Page, api_app: RunningApp, images_server: ImagesServer, gate: Gate
 ) -> None:
@@ -295,6 +303,7 @@ def cancel(page: Page) -> None:
     expect(button(page, "Cancel")).to_be_hidden()
 
 
+@pytest.mark.promise
 def test_cancel_between_two_tries_answers_at_once(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -323,6 +332,7 @@ def test_after_a_cancel_the_next_click_makes_a_new_picture(
     assert first.headers["x-client-request-id"] != second.headers["x-client-request-id"]
 
 
+@pytest.mark.promise
 def test_cancelling_a_regenerate_keeps_the_present_picture(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -404,6 +414,7 @@ def test_nothing_jumps_between_the_empty_place_the_drafts_and_the_picture(
     assert draft == end
 
 
+@pytest.mark.promise
 def test_the_phases_the_clock_and_the_title_tell_how_it_goes(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -453,6 +464,7 @@ def test_the_bar_is_honest_before_there_is_experience_and_never_full(
         expect(button(page, "Cancel")).to_be_hidden()
 
 
+@pytest.mark.promise
 def test_after_a_stream_that_was_cut_the_picture_comes_by_itself(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:
@@ -464,6 +476,7 @@ def test_after_a_stream_that_was_cut_the_picture_comes_by_itself(
     assert len(images_server.calls) == 2
 
 
+@pytest.mark.promise
 def test_what_may_have_been_billed_is_asked_for_again_by_the_person_alone(
     page: Page, api_app: RunningApp, images_server: ImagesServer
 ) -> None:

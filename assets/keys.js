@@ -136,10 +136,13 @@ document.addEventListener("click", ({ target, detail }) => {
   const place = all().indexOf(button);
   // Streamlit shows what it takes off in another place first: that may get the focus, and take it along.
   new MutationObserver((_, looking) => {
-    if (!button.isConnected && document.activeElement === document.body) {
+    if (button.isConnected) {
+      return;
+    }
+    if (document.activeElement === document.body) {
       (all()[place] ?? all().at(-1) ?? document.querySelector(PROMPT))?.focus();
     }
-    if (!button.isConnected && document.querySelector("[data-test-script-state=notRunning]")) {
+    if (document.querySelector("[data-test-script-state=notRunning]")) {
       looking.disconnect();
     }
   }).observe(document.body, {

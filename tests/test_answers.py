@@ -235,6 +235,17 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
     ),
     "a list without more": (always(json_answer([{"b64_json": END}])), "picture", 1),
     "a picture without more": (always([Head(content_type="image/png"), PNG]), "picture", 1),
+    "a picture without more whose connection breaks at its end": (
+        always([Head(content_type="image/png"), PNG, Drop(reset=False)]),
+        "picture",
+        1,
+    ),
+    "JSON with a line end and a bad byte in a text": (
+        always([Head(), BODY.replace(b'"data"', b'"revised_prompt": "a\n\xe9", "data"')]),
+        "picture",
+        1,
+    ),
+    "JSON after a comment": (streamed(b": wait\n\n", BODY), "picture", 1),
     "base64 in lines": (always(json_answer({"data": [{"b64_json": WRAPPED}]})), "picture", 1),
     "base64 without padding": (
         always(json_answer({"data": [{"b64_json": END.rstrip("=")}]})),
@@ -338,6 +349,11 @@ ANSWERS: dict[str, tuple[Build, str, int]] = {
     ),
     "stream that ends with no picture": (streamed(), "no picture", 1),
     "stream that is cut": (streamed(b'data: {"type": "image_', Drop()), "cut off", 1),
+    "picture without more that is cut": (
+        always([Head(content_type="image/png"), PNG[: len(PNG) // 2], Drop(reset=False)]),
+        "cut off",
+        1,
+    ),
     "stream with an error": (
         streamed(data({"type": "error", "error": {"code": "server_error"}})),
         "server",
@@ -484,6 +500,7 @@ assert len(ANSWERS) >= 40
 # What is tried again by itself; all else that may have been billed is left to the person.
 TRIED_AGAIN = {
     "stream that is cut",
+    "picture without more that is cut",
     "stream with an error",
     "timeout",
     "conflict",

@@ -60,6 +60,19 @@ AZURE_REFUSAL = openai_error(
     "policy.",
     param="prompt",
 )
+OPENROUTER_REFUSAL = {
+    "error": {"code": 403, "message": "x requires moderation and your input was flagged"}
+}
+XAI_SPENT = {
+    "code": "Some resource has been exhausted",
+    "error": "Your team has used all available credits or reached its monthly spending limit.",
+}
+ENVOY_CUT = (
+    "upstream connect error or disconnect/reset before headers. reset reason: connection "
+    "termination"
+)
+ENVOY_REFUSED = ENVOY_CUT.replace("connection termination", "connection failure")
+HEROKU = '<html><iframe src="//www.herokucdn.com/error-pages/application-error.html"></html>'
 NGINX = "<html>The plain HTTP request was sent to HTTPS port</html>"
 TRANSPARENT = "For model X, transparent background is not supported."
 
@@ -72,6 +85,8 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (400, openai_error(None, "Safety system", param="prompt"), "refused", False, False),
         (400, openai_error(None, "ContentPolicyViolationError"), "refused", False, False),
         (403, XAI_REFUSAL, "refused", False, False),
+        (403, OPENROUTER_REFUSAL, "refused", False, False),
+        (400, openai_error(None, "Rejected by content moderation"), "refused", False, False),
         (400, AZURE_REFUSAL, "refused", False, False),
         (400, openai_error("content_filter"), "refused", False, False),
         (400, openai_error("contentFilter"), "refused", False, False),
@@ -84,6 +99,10 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (402, openai_error(None), "quota", False, False),
         (429, openai_error("insufficient_quota"), "quota", False, False),
         (429, openai_error(None, "", "insufficient_quota"), "quota", False, False),
+        (429, {"detail": {"code": "insufficient_quota"}}, "quota", False, False),
+        (403, openai_error("insufficient_user_quota"), "quota", False, False),
+        (403, openai_error(None, "Your balance is insufficient"), "quota", False, False),
+        (429, XAI_SPENT, "quota", False, False),
         (429, openai_error(None, "You exceeded your current quota"), "quota", False, False),
         (
             429,
@@ -115,6 +134,9 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (400, openai_error(None, "The model `x` does not exist"), "model", False, False),
         (400, openai_error(None, "The model 'x' is not supported"), "model", False, False),
         (400, openai_error("400", "Invalid model name passed in"), "model", False, False),
+        (400, openai_error(None, "Invalid model: x"), "model", False, False),
+        (400, openai_error("400", "x/y is not a valid model ID"), "model", False, False),
+        (404, openai_error("404", "No endpoints found for x/y."), "model", False, False),
         (400, openai_error(None, TRANSPARENT, param="background"), "parameter", False, False),
         (422, openai_error(None, "model x not found", param="size"), "parameter", False, False),
         (400, openai_error(None, TRANSPARENT), "parameter", False, False),
@@ -123,6 +145,7 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (400, NGINX, "address", False, False),
         (400, "Client sent an HTTP request to an HTTPS server.", "address", False, False),
         (400, "Invalid host header", "address", False, False),
+        (403, "<!DOCTYPE html><title>Just a moment...</title>", "address", False, False),
         (413, None, "too large", False, False),
         (413, openai_error(None, "", "api_error"), "too large", False, False),
         (400, openai_error(None, "bad size"), "parameter", False, False),
@@ -137,11 +160,15 @@ TRANSPARENT = "For model X, transparent background is not supported."
         (400, {"error": "some text"}, "parameter", False, False),
         (408, None, "busy", True, False),
         (408, openai_error(None, "litellm.Timeout: APITimeoutError"), "too slow", False, True),
+        (408, openai_error("Timeout", "The operation was timeout."), "too slow", False, True),
         (409, {"detail": "conflict"}, "busy", True, False),
         (500, {"error": {"message": "boom"}}, "server", True, True),
         (502, "<html>", "server", True, True),
         (599, None, "server", True, True),
         (503, "<html>", "overloaded", True, False),
+        (503, ENVOY_REFUSED, "overloaded", True, False),
+        (503, ENVOY_CUT, "server", True, True),
+        (503, HEROKU, "server", True, True),
         (529, openai_error(None, "", "overloaded_error"), "overloaded", True, False),
         (504, "<html>", "too slow", False, True),
         (504, openai_error("server_error"), "too slow", False, True),
@@ -162,6 +189,15 @@ def test_each_answer_has_its_kind(
     assert (problem.kind, problem.retry, problem.billed) == (kind, retry, billed)
     if status:
         assert explain(status_error(status, body)).kind == kind
+
+
+@pytest.mark.parametrize(("said", "retry"), [("false", False), ("true", True), ("", True)])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_may_say_that_it_will_not_be_asked_again(
+    status: int, said: str, *, retry: bool
+) -> None:
+    problem = explain(status_error(status, None, x_should_retry=said))
+    assert (problem.retry, problem.sentence) == (retry, explain_body(None, status).sentence)
 
 
 def caused(wrapper: openai.APIConnectionError, cause: Exception) -> Exception:
@@ -193,6 +229,7 @@ def caused(wrapper: openai.APIConnectionError, cause: Exception) -> Exception:
         (httpx2.ReadTimeout("slow"), TOO_SLOW),
         (TimeoutError(), TOO_SLOW),
         (httpx2.RemoteProtocolError("cut"), CUT_OFF),
+        (httpx2.RemoteProtocolError("illegal status line: bytearray"), explain_body(None, 404)),
         (httpx2.DecodingError("bad gzip"), NO_PICTURE),
         (NotAPictureError("no"), NO_PICTURE),
         (FailedError(NO_ROOM), NO_ROOM),

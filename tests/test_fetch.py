@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.calls import OWNER, LoopClock, ask, failed, kept, made, wish
+from tests.calls import OWNER, LoopClock, ask, failed, kept, made, set_to, wish
 from tests.images_server import (
     Answer,
     Drop,
@@ -128,6 +128,33 @@ def test_a_redirect_into_the_private_network_is_refused(images_server: ImagesSer
         failed(wish())
         assert len(images_server.fetches) == 1
         assert other.fetches == []
+
+
+def lead_back(images_server: ImagesServer) -> None:
+    """Name a picture by another name of this server, which leads back to the API's own."""
+    here = origin(images_server)
+    led: Answer = [Head(302, headers=(("location", f"{here}/end"),))]
+    named = here.replace("127.0.0.1", "localhost")
+    answer_with(images_server, f"{named}/v1/images/1/content", led)
+    images_server.pages["/end"] = PAGE
+
+
+def test_another_server_cannot_lead_back_into_the_private_network(
+    images_server: ImagesServer,
+) -> None:
+    lead_back(images_server)
+    assert failed(wish()).kind == "not fetched"
+    assert {call.path for call in images_server.fetches} == {"/v1/images/1/content"}
+
+
+def test_another_server_cannot_have_the_key_sent(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utils.images.fetch.is_public", lambda address: True)
+    lead_back(images_server)
+    made(wish())
+    assert images_server.fetches[-1].path == "/end"
+    assert "authorization" not in images_server.fetches[-1].headers
 
 
 def test_a_redirect_at_the_same_server_is_followed_but_not_for_ever(
@@ -256,6 +283,45 @@ def test_a_data_address_is_read(images_server: ImagesServer, place: str) -> None
     item: dict[str, Any] = {place: f"data:image/png;base64,{text}"}
     images_server.script(json_answer({"data": [item]}))
     assert kept(made(wish())) == IMAGE
+
+
+def set_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str, api: str, without: str = "") -> None:
+    """Let this process reach `api`, as all hosts but those `without`, by way of the proxy."""
+    set_to(monkeypatch, http_proxy=proxy, no_proxy=without, NO_PROXY=without, OPENAI_BASE_URL=api)
+
+
+@pytest.mark.parametrize("host", ["api.invalid", "pictures.invalid"])
+def test_a_proxy_is_asked_for_what_it_alone_may_know_by_name(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    set_proxy(monkeypatch, origin(images_server), "http://api.invalid/v1")
+    url = f"http://{host}/1.png"
+    images_server.script(json_answer({"data": [{"url": url}]}))
+    images_server.pages[url] = PAGE
+    assert kept(made(wish())) == IMAGE
+    has_key = "authorization" in images_server.fetches[0].headers
+    assert has_key is (host == "api.invalid")
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[::1]", "localhost"])
+def test_a_proxy_is_not_asked_for_what_is_known_to_be_private(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    set_proxy(monkeypatch, origin(images_server), "http://api.invalid/v1")
+    images_server.script(json_answer({"data": [{"url": f"http://{host}/1.png"}]}))
+    assert failed(wish()).kind == "not fetched"
+    assert images_server.fetches == []
+
+
+def test_what_no_proxy_is_for_is_fetched_past_it(
+    images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ImagesServer() as proxy:
+        named = images_server.url.replace("127.0.0.1", "localhost")
+        set_proxy(monkeypatch, origin(proxy), named, "localhost")
+        answer_with(images_server, "/v1/images/1/content")
+        assert kept(made(wish())) == IMAGE
+        assert proxy.fetches == []
 
 
 def fetch(

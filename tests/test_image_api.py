@@ -324,6 +324,16 @@ def test_an_error_that_does_not_end_is_known_by_its_status(
     assert left_open == []
 
 
+def test_a_redirect_without_end_is_not_read_to_its_end(
+    images_server: ImagesServer, left_open: list[str]
+) -> None:
+    led = Head(302, headers=(("location", "/elsewhere"),))
+    images_server.script([led, b" " * (clients.MAX_ERROR_BYTES + 1), Gate()])
+    assert failed(wish()).kind == "address"
+    assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
+    assert left_open == []
+
+
 @pytest.mark.parametrize("steps", [[], [STREAM], [STREAM, b": keep-alive\n\n"]])
 def test_a_try_that_brings_nothing_ends_in_time_and_is_not_repeated_by_itself(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, steps: list[Any]

@@ -4,7 +4,7 @@ import logging
 import time
 from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from cachetools import TTLCache
-from httpx2 import HTTPError, InvalidURL
+from httpx2 import HTTPError, InvalidURL, RequestError
 from openai import (
     AsyncAPIResponse,
     BadRequestError,
@@ -400,8 +400,7 @@ async def _ask(
         kind = response.headers.get("content-type", "").lower()
         is_json = first.lstrip().startswith((b"{", b"["))
         if pictures.begins_one(first) or (kind.startswith("image/") and not is_json):
-            data = first + b"".join([chunk async for chunk in chunks])
-            return _Answer(await to_thread(pictures.check_picture, data), None, told)
+            return _Answer(await _check_bare(_after(first, chunks)), None, told)
         told_why: Problem | None = None
         async for event in read_events(_after(first, chunks)):
             name = str(event.get("type") or "")
@@ -433,6 +432,22 @@ async def _after(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[by
     yield first
     async for chunk in chunks:
         yield chunk
+
+
+async def _check_bare(chunks: AsyncIterator[bytes]) -> pictures.Checked:
+    """Return the picture that an answer is, with nothing around it.
+
+    Where the connection breaks, it may lack nothing but the end of the answer.
+    """
+    parts: list[bytes] = []
+    try:
+        async for chunk in chunks:
+            parts.append(chunk)
+    except RequestError:
+        with suppress(pictures.NotAPictureError):
+            return await to_thread(pictures.check_picture, b"".join(parts))
+        raise
+    return await to_thread(pictures.check_picture, b"".join(parts))
 
 
 def _call(

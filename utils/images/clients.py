@@ -35,9 +35,9 @@ class HttpClient(DefaultAsyncHttpxClient):
         super().__init__(cookies=no_cookies, follow_redirects=False, **options)
 
     async def send(self, request: Request, **options: Any) -> Response:
-        """Send the request; the SDK would read an error's body to its end, however far that is."""
+        """Send the request; the SDK would read what is no success to its end, however far it is."""
         response = await super().send(request, **options)
-        return await _cut_short(response) if response.is_error else response
+        return response if response.is_success else await _cut_short(response)
 
 
 def api_client(engine: Engine, key: str) -> AsyncOpenAI:

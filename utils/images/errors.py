@@ -4,8 +4,8 @@ The codes and messages are those of OpenAI's Images API and of compatible server
 server says is passed on: its text only selects a sentence of ours.
 
 What is tried again by itself follows the SDK's own convention: no connection, a connection cut
-off, 408, 409, 429 and 5xx. A try that ran out of time, here or at a gateway (504), may well have
-been made and billed, so the person is asked first.
+off, 408, 409, 429 and 5xx, unless the server says `x-should-retry: false`. A try that ran out of
+time, here or at a gateway (504), may well have been made and billed, so the person is asked first.
 """
 
 import re
@@ -66,7 +66,7 @@ RULES = (
             }
         ),
         words=r"safety system|content[ _]?policy|content management policy|moderation_blocked"
-        r"|violates usage guidelines",
+        r"|violates usage guidelines|input was flagged|content moderation",
     ),
     Rule(
         "quota",
@@ -75,12 +75,14 @@ RULES = (
         codes=frozenset(
             {
                 "insufficient_quota",
+                "insufficient_user_quota",
                 "billing_hard_limit_reached",
                 "billing_not_active",
                 "budget_exceeded",
             }
         ),
-        words=r"exceeded your current quota|billing hard limit|budget has been exceeded",
+        words=r"exceeded your current quota|billing hard limit|budget has been exceeded"
+        r"|spending limit|balance is insufficient|insufficient balance",
         statuses=frozenset({402}),
     ),
     Rule(
@@ -102,8 +104,8 @@ RULES = (
         "The server does not have this model, or no longer. Choose another one in the side bar or "
         f"set OPENAI_IMAGE_MODEL; OpenAI's live ones are {', '.join(LIVE_MODELS)}.",
         codes=frozenset({"model_not_found", "DeploymentNotFound"}),
-        words=r"model .*(not found|does not exist|deprecated|shut down)|invalid model name"
-        r"|model \S+ is not supported",
+        words=r"model .*(not found|does not exist|deprecated|shut down)|invalid model(:| name)"
+        r"|model \S+ is not supported|not a valid model|no endpoints found for",
     ),
     Rule(
         "forbidden",
@@ -148,8 +150,8 @@ RULES = (
         "Try again if you still want it.",
         billed=True,
         unbilled="The picture server did not answer in time. Try again if you still want it.",
-        # A LiteLLM proxy gives up on the model with 408, after it has asked it.
-        words=r"litellm\.Timeout|request timed out",
+        # A LiteLLM proxy gives up on the model with 408, after it has asked it, and Azure too.
+        words=r"litellm\.Timeout|request timed out|operation was timeout",
         # 524: the same, by one of the large gateways.
         statuses=frozenset({504, 524}),
     ),
@@ -174,6 +176,8 @@ RULES = (
         billed=True,
         unbilled="The picture server failed. Try again in a moment.",
         codes=frozenset({"server_error", "api_error", "internal_error"}),
+        # What stands before the API says 503 for what it has lost behind it: Envoy, Heroku.
+        words=r"reset reason: connection termination|application-error",
         statuses=frozenset(range(500, 600)),
     ),
     Rule(
@@ -325,6 +329,9 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
         case httpx2.TooManyRedirects():
             # A login in the way, which this client cannot pass.
             return explain_body(None, 404)
+        case httpx2.RemoteProtocolError() if "illegal status line" in str(exc):
+            # What is there speaks no HTTP, or only with TLS.
+            return explain_body(None, 404)
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return TOO_SLOW
         case openai.APIConnectionError() | httpx2.TransportError():
@@ -371,8 +378,9 @@ def explain_body(
     )
     wait = _seconds(headers, error.message)
     name = request_id(headers)
-    problem = Problem(rule.kind, sentence, rule.retry, rule.billed, wait, name, rule.unbilled)
-    return _not_now(problem) if rule.retry and wait and wait > LONGEST_WAIT else problem
+    retry = rule.retry and headers.get("x-should-retry") != "false"
+    problem = Problem(rule.kind, sentence, retry, rule.billed, wait, name, rule.unbilled)
+    return _not_now(problem) if retry and wait and wait > LONGEST_WAIT else problem
 
 
 def explain_answer(answer: Mapping[str, object], *, prompt: str, pictures: bool) -> Problem | None:
@@ -430,8 +438,7 @@ def _read(body: object, prompt: str) -> _Error:
     """Read the shapes of error bodies that are in use, without the prompt where they repeat it."""
     error = body
     while isinstance(error, (list, Mapping)):
-        # Some gateways put another server's error into theirs.
-        inner = error.get("error") if isinstance(error, Mapping) else error[0] if error else None
+        inner = _inside(error) if isinstance(error, Mapping) else error[0] if error else None
         if not inner:
             break
         error = inner
@@ -448,12 +455,18 @@ def _read(body: object, prompt: str) -> _Error:
     return _Error(str(error.get("code")), str(error.get("type")), said[:MESSAGE_LENGTH], str(param))
 
 
+def _inside(error: Mapping[str, object]) -> object:
+    """Return the error that this one is about: some gateways put another server's into theirs."""
+    detail = error.get("detail")
+    return error.get("error") or (detail if isinstance(detail, Mapping) else None)
+
+
 def _find_rule(status: int | None, error: _Error) -> Rule:
     """Return the rule that the most telling mark selects: codes, the parameter, words, status."""
     if status is None and re.fullmatch(r"[1-5]\d\d", error.code):
         status = int(error.code)
     # What answers so stands before the API, or in its place.
-    is_page = status == 400 and error.message.lstrip().startswith("<")
+    is_page = status in (400, 403) and error.message.lstrip().startswith("<")
     is_refusal = status in (400, 422) and error.param in {*_KEYS, *DRAFTS}
     # Gemini speaks of the quota of a minute as others do of credit.
     is_pause = status == 429 and _seconds({}, error.message) is not None

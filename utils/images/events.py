@@ -43,7 +43,8 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, A
             if line.strip():
                 plain.append(line)
             continue
-        begun = begun or bool(line.strip())
+        # A comment says nothing of what comes behind it.
+        begun = begun or bool(line.strip().partition(b":")[0])
         field, _, value = line.partition(b":")
         # Some servers leave out the empty line that ends an event.
         ends = not line or field == b"event" or (field == b"data" and len(data) == 1)
@@ -91,7 +92,8 @@ def _first(answer: object, name: str, depth: int) -> str:
 def load(text: bytes) -> object:
     """Return the JSON value that `text` is, None if it is none."""
     try:
-        return json.loads(text)
+        # Without the one bad byte that a server may have beside the picture.
+        return json.loads(text.decode(errors="replace"), strict=False)
     except (ValueError, RecursionError):
         return None
 

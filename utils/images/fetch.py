@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from socket import SOCK_STREAM, gaierror
+from urllib.request import getproxies
 
 from httpx2 import (
     URL,
@@ -53,10 +54,12 @@ async def fetch_picture(url: str, address: str, key: str, http: AsyncClient) -> 
 
 
 async def _fetch(api: URL, url: str, key: str, http: AsyncClient) -> bytes:
-    target = api.join(url)
+    target, is_led_by_api = api.join(url), True
     for _ in range(1 + MAX_REDIRECTS):
-        own_key = key if _origin(target) == _origin(api) else ""
-        response = await _open(target, await _allowed_addresses(target, api), own_key, http)
+        hosts = await _allowed_hosts(target, api if is_led_by_api else None)
+        # Where another server leads on to gets no key, and is not in the private network.
+        is_led_by_api = is_led_by_api and _origin(target) == _origin(api)
+        response = await _open(target, hosts, key if is_led_by_api else "", http)
         async with aclosing(response):
             if not response.is_redirect:
                 response.raise_for_status()
@@ -65,16 +68,16 @@ async def _fetch(api: URL, url: str, key: str, http: AsyncClient) -> bytes:
     raise ValueError("redirected too often")
 
 
-async def _open(target: URL, addresses: list[str], key: str, http: AsyncClient) -> Response:
-    """Ask the first of the addresses that can be reached."""
+async def _open(target: URL, hosts: list[str], key: str, http: AsyncClient) -> Response:
+    """Ask the first of the hosts that can be reached."""
     headers = {"Host": target.netloc.decode()}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     trouble: HTTPError = ConnectError("no address")
-    for address in addresses:
+    for host in hosts:
         request = http.build_request(
             "GET",
-            target.copy_with(host=address),
+            target.copy_with(host=host),
             headers=headers,
             extensions={"sni_hostname": target.host},
         )
@@ -101,21 +104,29 @@ async def bounded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _allowed_addresses(target: URL, api: URL) -> list[str]:
-    """Return the addresses to connect to, in the resolver's order.
+async def _allowed_hosts(target: URL, api: URL | None) -> list[str]:
+    """Return what to connect to: the target's addresses, in the resolver's order.
 
-    They are resolved once, so that they cannot change after the check. Raises PermissionError
-    where all lead into the private network, unless to the API itself: a server's answer must not
-    have this one fetch what only this one can reach.
+    They are resolved once, so that they cannot change after the check. Where a proxy may be in
+    between it is the target's name: the proxy resolves that anew, and may allow it by its name.
+    Raises PermissionError where all addresses lead into the private network, unless to the `api`
+    itself: a server's answer must not have this one fetch what only this one can reach.
     """
     if target.scheme not in ("http", "https"):
         raise PermissionError("not an address of the web")
-    own = await _resolve(api) if _port(target) == _port(api) else []
+    own = await _resolve(api) if api and _port(target) == _port(api) else []
     found = await _resolve(target)
     allowed = [one for one in found if one in own or is_public(one)]
-    if not allowed:
+    if found and not allowed:
         raise PermissionError("an address inside the private network")
-    return allowed
+    return [target.host] if _may_be_proxied(target) else allowed
+
+
+def _may_be_proxied(url: URL) -> bool:
+    """Return whether the HTTP client reads of a proxy for such addresses, by its own rules."""
+    proxies = getproxies()
+    is_off = "*" in (one.strip() for one in proxies.get("no", "").split(","))
+    return not is_off and bool(proxies.get(url.scheme) or proxies.get("all"))
 
 
 def is_public(text: str) -> bool:
@@ -131,7 +142,13 @@ def is_public(text: str) -> bool:
 
 
 async def _resolve(url: URL) -> list[str]:
-    found = await get_running_loop().getaddrinfo(url.host, _port(url), type=SOCK_STREAM)
+    try:
+        found = await get_running_loop().getaddrinfo(url.host, _port(url), type=SOCK_STREAM)
+    except gaierror:
+        # The proxy may know names that this server does not.
+        if _may_be_proxied(url):
+            return []
+        raise
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

@@ -70,7 +70,7 @@ def main() -> None:
     take_late(shared)
     page.take_in(shared)
     moves.ask(shared, engine.choose_engines)
-    # Before the call begins: a page that is reloaded right now finds what was asked for.
+    # Before the call begins: what may have been paid for is never unknown to the next page.
     browser_memory.remember(shared)
     create_flow(shared["stage"]).run(shared)
     boxes.fit_boxes(shared)

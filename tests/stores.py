@@ -26,6 +26,34 @@ class Text:
     cost: Cost = field(default_factory=Cost)
 
 
+class Interrupt(BaseException):
+    """What Streamlit raises in a script that is not wanted any more."""
+
+
+class Interrupted(dict[str, object]):
+    """A store whose every access is a place where a click can interrupt; one of them does."""
+
+    left = -1
+
+    def _access(self) -> None:
+        if self.left == 0:
+            self.left = -1
+            raise Interrupt
+        self.left -= 1
+
+    def __getitem__(self, key: str) -> object:
+        self._access()
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: object) -> None:
+        self._access()
+        super().__setitem__(key, value)
+
+    def __contains__(self, key: object) -> bool:
+        self._access()
+        return super().__contains__(key)
+
+
 def choose(shared: Mapping[str, object]) -> list[tuple[Engine, dict[str, str]]]:
     """Choose the typewriter, and its tone."""
     if shared["tone"] == "impossible":

@@ -14,7 +14,7 @@ import redis
 from flow import create_flow
 from nodes import GenerateImageNode, is_known
 from tests import stores
-from tests.stores import new_store, wait_until
+from tests.stores import Interrupt, Interrupted, new_store, wait_until
 from tests.valkey import Valkey
 from utils.jobs.outcomes import FORGOTTEN, STORE_AWAY
 from utils.jobs.table import Phase, jobs, watch
@@ -118,10 +118,10 @@ def asked_store(prompt: str = "a fox") -> Store:
     return shared
 
 
-def visitor(shared: Store, **session: Any) -> Store:
-    """A session that looks at what another has asked."""
+def visitor(shared: Store, store: dict[str, object] | None = None, **session: Any) -> Store:
+    """A session that looks at what another has asked; `store` is the empty one that it has."""
     (waiting,) = asking.asked_reviews(shared)
-    other = cast("Store", {})
+    other = cast("Store", {} if store is None else store)
     owner = asking.home(waiting.id, "own")
     moves.begin(
         other,
@@ -451,6 +451,117 @@ def test_what_is_asked_anew_is_decided_anew_and_the_page_says_so() -> None:
     assert another["error_message"] == asking.ANEW
     asking.look(another)
     assert asking.may_decide(another)
+
+
+def interrupted_looks(
+    happens: Callable[[Store, Store], None],
+) -> Iterator[tuple[Store, Store]]:
+    """Yield who asked and who looks, whose look at what `happens` was interrupted at its first
+    access, its second, and so on; those after it are not."""
+    for place in range(300):
+        shared, store = asked_store(f"fox {place}"), Interrupted()
+        other = visitor(shared, store)
+        happens(shared, other)
+        store.left = place
+        try:
+            asking.look(other)
+        except Interrupt:
+            pass
+        else:
+            assert place > 10
+            return
+        asking.look(other)
+        yield shared, other
+
+
+def approve_elsewhere(shared: Store, _: Store) -> None:
+    elsewhere = visitor(shared)
+    asking.approve(elsewhere, stores.make(elsewhere, "another").id)
+
+
+def decline_and_ask_anew(shared: Store, other: Store) -> None:
+    asking.decline(visitor(shared))
+    asking.look(other)
+    wait(shared)
+    stores.make(shared, "a poster")
+    asking.ask(shared, LINK)
+
+
+def test_what_was_approved_elsewhere_is_taken_in_though_a_click_interrupts_it() -> None:
+    for shared, other in interrupted_looks(approve_elsewhere):
+        wait(shared)
+        assert shared["approved"]
+        assert (other["approved"], other["approval"]) == (shared["approved"], shared["approval"])
+
+
+def test_nobody_decides_about_what_they_have_not_seen_though_a_click_interrupts_the_look() -> None:
+    for shared, other in interrupted_looks(decline_and_ask_anew):
+        assert [one.id for one in other["attempts"]] == [one.id for one in shared["attempts"]]
+        assert other["under_review"] == shared["under_review"]
+
+
+def test_a_session_that_is_left_is_empty_though_a_click_interrupts_it() -> None:
+    for place in range(300):
+        shared, store = asked_store(f"fox {place}"), Interrupted()
+        other = visitor(shared, store)
+        other["clicked"] = ("generate", "id")
+        store.left = place
+        try:
+            asking.leave(other)
+        except Interrupt:
+            assert not dict.keys(store)
+        else:
+            assert place > 10
+            return
+
+
+def test_nothing_is_begun_where_the_person_has_just_gone() -> None:
+    shared = new_store(owner="one")
+    attempt = stores.make(shared)
+    moves.approve(shared, attempt.id)
+    moves.stop(shared, "start over")
+    asking.leave(shared)
+    remembered = browser_memory.recall("one")
+    assert remembered["approved"] == attempt.id
+    assert not remembered.get("decision")
+    assert not remembered.get("stop")
+
+
+@pytest.mark.parametrize("how", ["cancel", "start over"])
+def test_of_ask_a_person_in_the_breath_of_a_click_that_stops_nothing_comes(how: str) -> None:
+    shared = new_store()
+    stores.make(shared)
+    moves.stop(shared, how)
+    by_key(shared)[asking.PURPOSE] = "a cover"
+    asking.ask(shared, LINK)
+    create_flow(shared["stage"]).run(shared)
+    assert not shared["pending"]
+    assert list(room.waiting()) == []
+
+
+def test_what_was_asked_before_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = asked_store()
+    asking.decline(visitor(shared))
+    wait(shared)
+    asking.ask(shared, LINK)
+    other = visitor(shared)
+    before = replace(
+        room.find(other["review"]) or review(), number=1, decision=Decision("declined")
+    )
+    monkeypatch.setattr(room, "find", lambda _: before, raising=False)
+    assert not asking.look(other)
+    assert asking.may_decide(other)
+
+
+def test_who_waits_for_another_result_does_not_decline_by_a_late_click() -> None:
+    shared = asked_store()
+    other = visitor(shared)
+    stores.ask(other, "another")
+    asking.decline(other)
+    assert asking.may_decide(other)
+    found = room.find(other["review"])
+    assert found
+    assert found.decision is None
 
 
 @pytest.mark.parametrize("decision", ["cancel", "start over"])

@@ -230,6 +230,7 @@ def caused(wrapper: openai.APIConnectionError, cause: Exception) -> Exception:
         (TimeoutError(), TOO_SLOW),
         (httpx2.RemoteProtocolError("cut"), CUT_OFF),
         (httpx2.RemoteProtocolError("illegal status line: bytearray"), explain_body(None, 404)),
+        (httpx2.RemoteProtocolError("illegal request line"), explain_body(None, 404)),
         (httpx2.DecodingError("bad gzip"), NO_PICTURE),
         (NotAPictureError("no"), NO_PICTURE),
         (FailedError(NO_ROOM), NO_ROOM),

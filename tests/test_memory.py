@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from cachetools import TTLCache
 
 from tests.stores import ask, make, new_store, receive
 from tests.valkey import Valkey
@@ -90,6 +91,27 @@ def test_a_page_that_is_open_brings_its_pictures_back_to_a_store_that_has_lost_a
     # Another server, which has nothing near.
     assert SharedBlobs().missing([attempt.result.name]) == set()
     assert browsers.recall("anna")["approved"] == attempt.id
+
+
+@pytest.mark.usefixtures("shared_store")
+def test_pages_that_are_remembered_at_once_wait_for_each_other() -> None:
+    browsers, shared = SharedMemory(), new_store(owner="anna")
+
+    class Touched(TTLCache[str, bool]):
+        """One thread at a time: what two of them do to it at once breaks it for good."""
+
+        def __contains__(self, owner: object) -> bool:
+            assert browsers._lock.locked()
+            return super().__contains__(owner)
+
+        def __setitem__(self, owner: str, touched: bool) -> None:
+            assert browsers._lock.locked()
+            super().__setitem__(owner, touched)
+
+    browsers._touched = Touched(10, 10)
+    for _ in range(2):
+        assert browsers.remember(shared)
+    assert "anna" in dict.fromkeys(browsers._touched)
 
 
 def test_what_may_still_come_keeps_what_it_is_made_from(browsers: BrowserMemory) -> None:

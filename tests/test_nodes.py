@@ -11,7 +11,19 @@ import pytest
 
 from flow import create_flow
 from nodes import GenerateImageNode, next_wait
-from tests.stores import ENGINE, LEISURE, Text, ask, choose, make, new_store, outcome, receive
+from tests.stores import (
+    ENGINE,
+    LEISURE,
+    Interrupt,
+    Interrupted,
+    Text,
+    ask,
+    choose,
+    make,
+    new_store,
+    outcome,
+    receive,
+)
 from utils.jobs.outcomes import CANCELLED, UNKNOWN, FailedError, Problem
 from utils.jobs.table import Call, Job, Jobs, Phase, watch
 from utils.review import boxes, choosing, moves
@@ -22,10 +34,6 @@ from utils.review.store import Store, by_key
 PASSING = Problem("connection", "No connection.", retry=True, retry_after=0.001)
 LASTING = Problem("refused", "No.")
 RESULT = b"a finished text"
-
-
-class Interrupt(BaseException):
-    """What Streamlit raises in a script that is not wanted any more."""
 
 
 class Typewriter:
@@ -103,6 +111,18 @@ def test_a_click_is_taken_to_the_review_by_the_arrows(
     assert base64.b64decode(shared["generated_image"]) == RESULT
     assert typewriter.calls == [pending.id]
     assert (shared["pending"], shared["decision"]) == ((), "")
+
+
+def test_what_a_page_has_taken_in_is_delivered(
+    shared: Store, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered: list[str] = []
+    monkeypatch.setattr(jobs, "deliver", delivered.append)
+    pending = ask(shared)
+    create_flow(shared["stage"]).run(shared)
+    assert delivered == []
+    turn(shared)
+    assert delivered == [pending.id]
 
 
 def test_the_click_itself_starts_the_job_and_waits_for_nothing(
@@ -441,30 +461,6 @@ def test_a_wait_of_another_kind_keeps_nothing_from_being_begun_or_taken_in(
     create_flow("generate", silent).run(shared)
     assert next_wait(shared) == "sign off"
     assert len(shared["pending"]) == 2
-
-
-class Interrupted(dict[str, object]):
-    """A store whose every access is a place where a click can interrupt; one of them does."""
-
-    left = -1
-
-    def _access(self) -> None:
-        if self.left == 0:
-            self.left = -1
-            raise Interrupt
-        self.left -= 1
-
-    def __getitem__(self, key: str) -> object:
-        self._access()
-        return super().__getitem__(key)
-
-    def __setitem__(self, key: str, value: object) -> None:
-        self._access()
-        super().__setitem__(key, value)
-
-    def __contains__(self, key: object) -> bool:
-        self._access()
-        return super().__contains__(key)
 
 
 def interrupted_everywhere(

@@ -30,9 +30,9 @@ from utils.jobs.table import Job, Lane, Phase
 from utils.review.blobs import blobs
 from utils.review.records import Order, Wish
 from utils.settings import check_settings, get_settings, store_address
-from utils.shared import codec, connection
+from utils.shared import codec, connection, scripts
 from utils.shared.blobs import SharedBlobs
-from utils.shared.jobs import LOOK, MOST_WORKERS, SIGN, SharedJobs, _heard
+from utils.shared.jobs import LOOK, MOST_WORKERS, SIGN, SharedJobs, _heard, _keys
 from utils.shared.orders import read_order, write_order
 
 # Of a server that stood still some connections are closed by the garbage collector alone.
@@ -721,6 +721,35 @@ def test_only_what_is_known_travels() -> None:
     assert codec.read(codec.write("a sentence")) == "a sentence"
     with pytest.raises(ValueError, match="no snapshot"):
         codec.read_snapshot(b'{"attempts": 7}')
+
+
+def test_a_setback_that_is_told_twice_is_one(shared_store: Valkey) -> None:
+    # As it is where the answer to the first was lost.
+    client = shared_store.client()
+    keys = _keys("a", LANE.name)
+    client.register_script(scripts.CREATE)(keys, ["a", 0, 60, "phase", "queued"])
+    client.register_script(scripts.BEGIN)(keys, ["a", 0, 1, "somebody", 20, ""])
+    pause = client.register_script(scripts.PAUSE)
+    for _ in range(2):
+        assert pause(keys, ["a", 0, 1, 1, 2]) == 1
+    assert client.hget(keys[0], "lost") == b"1"
+
+
+def test_a_job_that_was_found_while_the_store_was_away_has_its_lane(
+    servers: Callable[..., SharedJobs], calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = servers(), servers()
+    join(one)
+    wait_until(lambda: calls.made)
+
+    def fail(_: object) -> None:
+        raise connection.StoreAwayError
+
+    with monkeypatch.context() as away:
+        away.setattr("utils.shared.jobs.ask", fail)
+        found = two.find("a")
+    assert found
+    wait_until(lambda: found.lane == Lane(LANE.name, 0))
 
 
 def test_a_setback_is_passed_on_and_tries_are_counted_by_whoever_makes_them(

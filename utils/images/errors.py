@@ -329,7 +329,7 @@ def explain(exc: BaseException, *, prompt: str = "", pictures: bool = False) -> 
         case httpx2.TooManyRedirects():
             # A login in the way, which this client cannot pass.
             return explain_body(None, 404)
-        case httpx2.RemoteProtocolError() if "illegal status line" in str(exc):
+        case httpx2.RemoteProtocolError() if re.match("illegal (request|status) line", str(exc)):
             # What is there speaks no HTTP, or only with TLS.
             return explain_body(None, 404)
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():

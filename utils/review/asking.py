@@ -58,6 +58,7 @@ def home(review_id: str, own: str, shown: str = "") -> str:
     return review_owner(review_id) if known else own
 
 
+@uninterrupted
 def leave(shared: Store) -> None:
     """Let the session be somebody else's from now on; what was typed last stays with its owner."""
     if "remembered" in shared:
@@ -74,7 +75,7 @@ def miss(shared: Store) -> None:
 
 
 def visits(shared: Store) -> bool:
-    """Return whether this session looks at a review by its link, and may decide."""
+    """Return whether this session looks at a review by its link."""
     return bool(reviewed_by(shared["owner"]))
 
 
@@ -95,7 +96,7 @@ def ask(shared: Store, link: str) -> None:
     boxes.keep_widgets(shared)
     clear_error(shared)
     shared["asked_for"] = purpose
-    if shared["pending"] or not shared["under_review"]:
+    if shared["pending"] or shared["stop"] or not shared["under_review"]:
         return
     if not purpose:
         shared["error_message"] = "Say first what it is for: a few words are enough."
@@ -182,7 +183,6 @@ def listen_no_more(shared: Store) -> None:
     """Wait no more for what others have asked; it goes on all the same."""
     if visits(shared):
         moves.clear_settled(shared, [one.id for one in shared["pending"] if one.review])
-        shared["listens"] = False
 
 
 def withdraw(review: Review) -> None:
@@ -233,15 +233,22 @@ def look(shared: Store) -> bool:
         return False
     answer = review.decision or (Decision(OVER) if is_over(review) else None)
     is_news = (review.number, answer) != (shared["round"], shared["answer"])
-    if review.number > shared["round"]:
-        take(shared, review)
-    if is_news and answer:
-        shared["answer"] = answer
-        _take_approval(shared, answer)
+    if is_news:
+        _take_news(shared, review, answer)
     if shared["agent"] and _is_there(shared, shared["approved"]):
         # Others who look may be at another stage, and share the memory.
         moves.enter(shared, "final")
     return is_news
+
+
+@uninterrupted
+def _take_news(shared: Store, review: Review, answer: Decision | None) -> None:
+    if review.number > shared["round"]:
+        take(shared, review)
+    if answer:
+        _take_approval(shared, answer)
+        # Last, because it is no news from then on.
+        shared["answer"] = answer
 
 
 def _is_there(shared: Store, attempt_id: str) -> bool:
@@ -333,10 +340,10 @@ def _answer(shared: Store, mine: Decision) -> bool:
         asked_anew = review is not None and review.number > shared["round"]
         shared["error_message"] = ANEW if asked_anew else GONE
         return False
+    _take_approval(shared, counts)
+    # Last, because it is no news from then on.
     shared["answer"] = counts
     if counts != mine:
-        # Now: who looks finds no news in what they have been told.
-        _take_approval(shared, counts)
         shared["error_message"] = f"Somebody was faster than you: this is {counts.kind} already."
     return counts == mine
 

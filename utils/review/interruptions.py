@@ -16,7 +16,11 @@ Move = Callable[Concatenate[Store, P], None]
 
 
 def uninterrupted(move: Move[P]) -> Move[P]:
-    """Let an interruption of `move` take effect only once it is done."""
+    """Let an interruption of `move` take effect only once it is done.
+
+    It holds off what a click interrupts. A session that is stopped, because its page has gone, is
+    so at each access: a move must write last what says that it is done, all the same.
+    """
 
     @wraps(move)
     def to_the_end(shared: Store, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -52,7 +52,6 @@ class BrowserMemory:
             else:
                 self._snapshots[owner] = merged = merge(theirs or base, base, mine)
                 hold(owner, merged)
-            self._snapshots.expire()
         shared["remembered"] = mine
         return True
 

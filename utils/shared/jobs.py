@@ -373,6 +373,8 @@ class SharedJobs:
             # The store has lost it, and with it whether it was begun.
             self._end(job, INTERRUPTED, 1, 1)
             return
+        # It may have been found while the store was away.
+        job.lane = job.lane or Lane(fields.get(b"lane", b"").decode(), 0)
         if hands_on and fields[b"phase"] == b"queued":
             await self._hand_on(fields[b"lane"].decode(), job.id, 1)
         news = _news(fields)

@@ -1,6 +1,7 @@
 """What all servers together remember of each browser: snapshots in the store, as JSON."""
 
 import logging
+import threading
 import time
 from typing import Any, cast
 
@@ -32,6 +33,8 @@ class SharedMemory:
     """Snapshots of shared stores by owner. The methods are those of `BrowserMemory`."""
 
     def __init__(self) -> None:
+        # Script threads share it.
+        self._lock = threading.Lock()
         self._touched: TTLCache[str, bool] = TTLCache(KEEP_BROWSERS, TOUCH_SECONDS, time.monotonic)
 
     def remember(self, shared: Store) -> bool:
@@ -39,15 +42,17 @@ class SharedMemory:
         whether that could be done: the store may be away.
         """
         owner, base, mine = shared["owner"], shared["remembered"], snapshot(shared)
-        if mine == base and owner in self._touched:
-            return True
+        with self._lock:
+            if mine == base and owner in self._touched:
+                return True
         try:
             room().send()
             gone = _merge_into(owner, base, mine)
         except StoreAwayError:
             return False
         room().let_go(gone)
-        self._touched[owner] = True
+        with self._lock:
+            self._touched[owner] = True
         shared["remembered"] = mine
         return True
 

@@ -84,11 +84,12 @@ return ''
 )
 
 # ARGV: id, now, the try's number, how many more were lost, when to try again, then fields and
-# values. Returns whether there is to be another try.
+# values. Returns whether there is to be another try; run again, because its answer was lost, too.
 PAUSE = (
     _LIBRARY
     + """
 if get('outcome') or redis.call('EXISTS', job) == 0 then return 0 end
+if number('over') >= tonumber(ARGV[3]) then return 1 end
 redis.call('HSET', job, 'phase', 'paused', 'since', ARGV[2], 'over', ARGV[3],
   'lost', number('lost') + tonumber(ARGV[4]), 'resume_at', ARGV[5], 'drafts', 0)
 redis.call('HDEL', job, 'partial')

@@ -12,6 +12,9 @@ const TAP = 5;
 const SWIPE = 40;
 // Milliseconds in which a second figure belongs to the first.
 const TOGETHER = 800;
+// Milliseconds and pixels in which a press belongs to the one before, as a double click's second half.
+const TWICE = 500;
+const NEAR = 10;
 
 const dialog = copyOf("viewer");
 const panes = dialog.querySelector("main");
@@ -47,6 +50,24 @@ ACTIONS.v = ACTIONS[4];
 // By the keyboard too a picture is moved that is larger than its room: by a share of that.
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const STEP = 1 / 8;
+
+// What lies on the page where the viewer was closed must not be pressed by the same hand.
+let pressed = null;
+for (const press of ["pointerdown", "mousedown", "click", "keydown"]) {
+  addEventListener(press, (event) => {
+    if (dialog.open) {
+      pressed = event;
+    } else if (pressed && event.isTrusted && isSame(pressed, event)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  }, true);
+}
+
+function isSame(before, { timeStamp, key, clientX, clientY }) {
+  const isNear = Math.hypot(clientX - before.clientX, clientY - before.clientY) < NEAR;
+  return timeStamp - before.timeStamp < TWICE && (key ? key === before.key : isNear);
+}
 
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-look]");

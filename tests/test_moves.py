@@ -94,7 +94,7 @@ def test_a_remembered_request_whose_job_is_gone_is_given_up_and_may_be_asked_for
     assert wishes(other) == wishes(shared)
 
 
-@pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\u3000\u00a0", "\u200b\u200b", "\x00\x01"])
 def test_an_empty_prompt_asks_for_nothing_and_says_so(shared: Store, prompt: str) -> None:
     shared["task_input"] = prompt
     moves.generate(shared, shared["click_id"], choose)
@@ -108,6 +108,9 @@ def test_a_prompt_that_is_too_long_is_kept_and_counted(shared: Store) -> None:
     assert shared["pending"] == ()
     assert "1,500 characters too long" in shared["error_message"]
     assert len(shared["task_input"]) == moves.MAX_PROMPT + 1500
+    shared["task_input"] = "x" * (moves.MAX_PROMPT + 1)
+    moves.generate(shared, shared["click_id"], choose)
+    assert "1 character too long" in shared["error_message"]
     ask(shared, "x" * moves.MAX_PROMPT)
     assert shared["pending"]
 

@@ -17,6 +17,7 @@ from tests.studio import (
     expect_screen,
     expect_selected,
     expect_settled,
+    facts,
     open_app,
     picture_of,
     regenerate,
@@ -411,6 +412,54 @@ def test_an_approval_that_the_page_does_not_offer_is_none_later_either(
     let_rest(False)
     expect_settled(page)
     expect_screen(page, "2. Review Generated Image")
+
+
+@pytest.mark.promise
+@pytest.mark.parametrize("delay", [0, 60])
+@pytest.mark.parametrize("is_under_review", [True, False])
+def test_a_double_click_on_approve_is_one_click_and_presses_nothing_behind_it(
+    page: Page,
+    api_app: RunningApp,
+    images_server: ImagesServer,
+    delay: int,
+    *,
+    is_under_review: bool,
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("c")
+    expect(panes(page)).to_have_count(2)
+    if not is_under_review:
+        page.keyboard.press("ArrowLeft")
+        expect(chosen(page)).to_have_text("1")
+    approve = box_of(viewer(page).locator("section.chosen button", has_text="Approve"))
+    middle = (approve["x"] + approve["width"] / 2, approve["y"] + approve["height"] / 2)
+    button(page, "Generate Image").evaluate(
+        """(one, [x, y]) => Object.assign(one.style, {
+            position: "fixed", left: `${x - 60}px`, top: `${y - 20}px`, zIndex: 1000000,
+        })""",
+        list(middle),
+    )
+    page.mouse.dblclick(*middle, delay=delay)
+    expect_screen(page, "3. Final Result")
+    expect(facts(page)).to_contain_text("Picture 2" if is_under_review else "Picture 1")
+    expect_settled(page)
+    assert len(images_server.calls) == 2
+
+
+@pytest.mark.parametrize("delay", [30, 60])
+def test_a_key_that_is_pressed_twice_approves_what_was_chosen(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, delay: int
+) -> None:
+    to_attempts(page, api_app, images_server, 2)
+    page.keyboard.press("c")
+    expect(panes(page)).to_have_count(2)
+    page.keyboard.press("ArrowLeft")
+    expect(chosen(page)).to_have_text("1")
+    # The page shows the other one still when the key comes again.
+    for _ in range(2):
+        page.keyboard.press("a", delay=delay)
+    expect_screen(page, "3. Final Result")
+    expect(facts(page)).to_contain_text("Picture 1")
 
 
 def test_who_does_something_else_before_an_approval_is_taken_has_changed_their_mind(

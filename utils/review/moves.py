@@ -378,7 +378,7 @@ def _ask(
     if not _may_ask(shared, click_id):
         return
     clear_error(shared)
-    if not prompt.strip():
+    if not any(one.isprintable() for one in prompt if one != " "):
         shared["error_message"] = "Say first what you want: a few words are enough."
         return
     if len(sources) > MAX_SOURCES:
@@ -386,9 +386,9 @@ def _ask(
             f"With what is to be changed these are more than {MAX_SOURCES}. Remove one of yours."
         )
         return
-    if len(prompt) > MAX_PROMPT:
-        many = f"{len(prompt) - MAX_PROMPT:,}"
-        shared["error_message"] = f"The prompt is {many} characters too long. Shorten it."
+    if (over := len(prompt) - MAX_PROMPT) > 0:
+        many = f"{over:,} character{'s' * (over > 1)}"
+        shared["error_message"] = f"The prompt is {many} too long. Shorten it."
         return
     try:
         chosen = choose(by_key(shared))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.report import BEGIN, END, Row, percentile, ratio, table, write
+from tests.bench.report import BEGIN, END, Row, in_seconds, percentile, ratio, table, write
 from tests.bench.world import BenchServer, picture_bytes
 from tests.images_server import Call
 from utils.images.pictures import decode, extension_of
@@ -21,6 +21,10 @@ def test_nothing_measured_is_no_result() -> None:
 def test_the_95th_percentile_leaves_out_the_slowest_of_fifty() -> None:
     assert percentile([float(number) for number in range(50, 0, -1)], 0.95) == 48
     assert percentile([3.0], 0.95) == 3
+
+
+def test_what_nobody_got_took_for_ever() -> None:
+    assert in_seconds(percentile([], 0.95)) == "never"
 
 
 def test_the_table_says_what_is_missed() -> None:

@@ -1,5 +1,6 @@
 """The table of docs/benchmarks.md: what was measured, against what, and whether it is enough."""
 
+import math
 import os
 import platform
 import re
@@ -56,13 +57,20 @@ def ratio(what: str, ours: float, theirs: float, goal: float, yardstick: str) ->
 
 def in_seconds(seconds: float) -> str:
     """Return seconds as a person reads them."""
+    if math.isinf(seconds):
+        return "never"
     if seconds < 0.01:
         return f"{seconds * 1000:.2f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that at least `share` of the values (0 to 1) do not exceed."""
+    """Return the value that at least `share` of the values (0 to 1) do not exceed.
+
+    Of no values it is infinite: what never came took for ever.
+    """
+    if not values:
+        return math.inf
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 

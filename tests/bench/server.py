@@ -106,7 +106,7 @@ async def lags(
         return done if seen.content == picture_bytes(prompt) else math.inf
 
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(httpx2.AsyncClient())
+        client = await stack.enter_async_context(httpx2.AsyncClient(timeout=PATIENCE))
         opened = [
             await stack.enter_async_context(Session(app.address, cookie)) for cookie in cookies
         ]

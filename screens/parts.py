@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 
 from utils.images import page
-from utils.jobs.table import Job, Phase, jobs
+from utils.jobs.table import Job, News, Phase, jobs
 from utils.review import asking, choosing, moves
 from utils.review.browser import FORGOTTEN
 from utils.review.memory import browser_memory
@@ -33,7 +33,7 @@ UNREAD = "What you have cannot be read just now. It is safe: this page shows it 
 logger = logging.getLogger(__name__)
 
 SETBACKS = {"rate limit": "Rate-limited", "connection": "No connection", "too slow": "No answer"}
-LOOK_SECONDS = 2.0
+LOOK_SECONDS, VIEW_SECONDS = 2.0, 0.25
 UNSHOWN = "This one cannot be shown. It can still be downloaded; ask for another one."
 DRAFTS = ("Sketching", "First draft", "Second draft", "Third draft")
 
@@ -52,9 +52,15 @@ class WaitView:
         self.rows = {job_id: (st.empty(), st.empty()) for job_id in job_ids}
         self.clock = st.empty()
         self.shown: dict[object, object] = {}
+        self.news, self.due = list[News](), 0.0
 
     def __call__(self, running: Sequence[Job]) -> None:
         """Show what is new of the jobs."""
+        news = [job.news for job in running]
+        # A wait looks more often for a click than a clock and a bar need.
+        if news == self.news and time.monotonic() < self.due:
+            return
+        self.news, self.due = news, time.monotonic() + VIEW_SECONDS
         for job in running:
             phase, bar = self.rows[job.id]
             progress = None if job.progress is None else round(job.progress, 2)

@@ -355,6 +355,24 @@ def test_a_try_that_brings_nothing_ends_in_time_and_is_not_repeated_by_itself(
     assert images_server.wait_for_calls(1, ended=True)[0].ended == "client left"
 
 
+def test_a_draft_that_comes_late_behind_others_is_passed_over_and_one_alone_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api, "LATE_SECONDS", -1.0)
+    shown: list[object] = []
+
+    async def show(*drafts: str) -> list[bool]:
+        events = [{"b64_json": draft} for draft in drafts]
+        return await asyncio.gather(*[api._show_partial(one, shown.append) for one in events])
+
+    one, two, three = (picture(words) for words in ("one", "two", "three"))
+    assert asyncio.run(show(one, two, three)) == [True, True, True], "each is news"
+    assert shown == [check_draft(data(one))]
+    assert asyncio.run(show("broken")) == [False]
+    assert asyncio.run(show(two)) == [True]
+    assert shown[1:] == [check_draft(data(two))]
+
+
 @pytest.mark.parametrize(("draft", "lasts"), [(picture(), True), ("broken", False)])
 def test_only_what_can_be_seen_extends_the_patience(
     images_server: ImagesServer, monkeypatch: pytest.MonkeyPatch, draft: str, lasts: bool

@@ -1,14 +1,17 @@
 """The one place that talks to the Images API, through the OpenAI SDK, whatever the engine."""
 
 import logging
+import math
 import time
 from asyncio import CancelledError, Timeout, get_running_loop, timeout, to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from itertools import count
+from threading import Lock
 from typing import Any
 
 from cachetools import TTLCache
@@ -48,6 +51,11 @@ FAILURES = (
 
 # Servers learn too: what one has refused is asked again after an hour.
 REMEMBERED_SECONDS = 3600
+# A draft that waits longer for its turn behind another one is passed over.
+LATE_SECONDS = 0.25
+# Drafts have one core, and the pictures that are paid for the others.
+_drafts = ThreadPoolExecutor(1, "draft")
+_first_draft = Lock()
 # In characters: of a model.
 LONGEST_NAME = 200
 # By who the server is, parameter and value.
@@ -508,13 +516,26 @@ def _decode(text: str) -> pictures.Checked:
 async def _show_partial(event: Mapping[str, object], on_partial: OnDraft) -> bool:
     """Hand on a draft; return whether it was one."""
     _, text = picture_in(event, addresses=False)
+    first = _first_draft.acquire(blocking=False)
+    until = math.inf if first else time.monotonic() + LATE_SECONDS
     try:
-        draft = await to_thread(lambda: pictures.check_draft(pictures.decode(text)))
+        draft = await get_running_loop().run_in_executor(_drafts, _check_draft, text, until)
     except pictures.NotAPictureError:
         logger.info("passed over a partial picture that is none")
         return False
-    on_partial(draft)
+    finally:
+        if first:
+            _first_draft.release()
+    if draft:
+        on_partial(draft)
     return True
+
+
+def _check_draft(text: str, until: float) -> pictures.Draft | None:
+    """Return what is shown of a draft, None where its turn comes too late."""
+    if time.monotonic() > until:
+        return None
+    return pictures.check_draft(pictures.decode(text))
 
 
 def _price(header: str) -> float | None:

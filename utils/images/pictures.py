@@ -171,8 +171,9 @@ def turn(opened: Image.Image) -> None:
 def has_too_many_scans(opened: Image.Image, data: bytes) -> bool:
     """Return whether a progressive JPEG was made to take time: each of its scans may take a few
     bytes, and goes over all pixels. Programs write ten or so."""
-    scanned = data.count(b"\xff\xda") * opened.width * opened.height
-    return bool(opened.info.get("progressive")) and scanned > MOST_SCANNED
+    if not opened.info.get("progressive"):
+        return False
+    return data.count(b"\xff\xda") * opened.width * opened.height > MOST_SCANNED
 
 
 def begins_one(data: bytes) -> bool:

@@ -24,7 +24,7 @@ import screens
 from flow import create_flow
 from nodes import is_known, may_come_late, next_wait, serve, take_late
 from screens import door, parts
-from utils import descriptors, scripts, telemetry
+from utils import descriptors, locks, scripts, telemetry
 from utils import images as engine
 from utils.backends import check_store
 from utils.compression import Compression
@@ -159,6 +159,7 @@ else:
         sys.stderr.write(f"{sentence}\n")
         sys.exit(2)
     descriptors.raise_limit()
+    locks.relieve_config()
     # By Streamlit's own secret: after a restart the same where the operator has set it.
     sign_with(st.get_option("server.cookieSecret"))
     routes = [*engine.ROUTES, *scripts.ROUTES, *telemetry.ROUTES]

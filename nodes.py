@@ -46,7 +46,7 @@ class WaitNode(Node, ABC):  # type: ignore[misc]
     """Waits for what is pending of its `kind`; a job does the work, outside every session.
 
     With `on_news` it waits until something that is pending ends, and calls it with all the jobs at
-    least ten times a second; without, it starts what is not started and waits for nothing.
+    news and some times a second; without, it starts what is not started and waits for nothing.
     Whoever enters `exec` again, after any interruption, joins the same jobs.
     """
 

@@ -3,7 +3,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +24,7 @@ from utils.settings import get_settings
 from utils.shared.jobs import SharedJobs
 
 RESULT, PARTIAL = Text("a result"), Text("a partial result")
+Watch = Generator[None, None, None]
 PASSING = Problem("connection", "No connection.", retry=True)
 LASTING = Problem("refused", "No.")
 LANE, ONE, OTHER, MANY = Lane("test", 2), Lane("one", 1), Lane("other", 1), Lane("many", 9)
@@ -182,6 +183,29 @@ def test_the_first_of_several_jobs_to_end_ends_the_watch(jobs: Jobs) -> None:
     assert soon.news.outcome == RESULT
     assert never.news.phase is not Phase.ENDED
     assert not never.listeners
+
+
+def test_many_who_watch_look_less_often_each(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = list[float]()
+
+    class Note(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0)
+            return True
+
+    job = join(jobs, "a", Engine(RESULT, gate=threading.Event()))
+    monkeypatch.setattr(threading, "Event", Note)
+    watches = [cast("Watch", watch([job])) for _ in range(table.LOOKS_PER_SECOND)]
+    for one in watches:
+        next(one)
+    next(watches[0])
+    assert pauses.pop() == 1
+    for one in watches[1:]:
+        one.close()
+    next(watches[0])
+    assert pauses.pop() == 0.1
+    watches[0].close()
+    assert not table._watchers
 
 
 def test_a_passing_failure_is_tried_again_whoever_waits(jobs: Jobs) -> None:

@@ -31,6 +31,9 @@ KEEP_SECONDS = 24 * 3600
 KEEP_UNDELIVERED, KEEP_DELIVERED = 10_000, 1_000
 # Seconds in which the loop of the jobs must answer, however busy the machine is.
 PATIENCE = 5.0
+# Of all who watch together: on a crowded server each looks less often.
+LOOKS_PER_SECOND = 250
+_watchers = set[threading.Event]()
 
 
 class Phase(Enum):
@@ -139,16 +142,22 @@ class Job:
 
 
 def watch(watched: Sequence[Job], every: float = 0.1) -> Iterator[None]:
-    """Yield now, at each news, and at least each `every` seconds, until one of the jobs ends."""
+    """Yield now, at each news, and at least each `every` seconds, until one of the jobs ends.
+
+    Where many watch at once they take turns: together they yield LOOKS_PER_SECOND times without
+    news.
+    """
     news = threading.Event()
+    _watchers.add(news)
     for job in watched:
         job.listen(news)
     try:
         while not any(job.news.phase is Phase.ENDED for job in watched):
             yield
-            news.wait(every)
+            news.wait(max(every, len(_watchers) / LOOKS_PER_SECOND))
             news.clear()
     finally:
+        _watchers.discard(news)
         for job in watched:
             job.leave(news)
 
@@ -171,9 +180,7 @@ async def outcome_of(job_id: str, call: Call, on_partial: OnPartial) -> object:
 
 def pause_before_next(problem: Problem, wait: float, tries: int) -> float:
     """Return the seconds to wait after so many tries: as the server asked, or doubled with each."""
-    if problem.retry_after:
-        return problem.retry_after
-    return wait * 2.0 ** (tries - 1) * random.uniform(0.75, 1.25)
+    return problem.retry_after or wait * 2.0 ** (tries - 1) * random.uniform(0.75, 1.25)
 
 
 class Jobs:
@@ -226,11 +233,8 @@ class Jobs:
     def ahead(self, job: Job) -> int:
         """Return how many jobs wait in line before `job`."""
         with self._lock:
-            others = [(other.lane, other.news) for other in self._running.values()]
-        return sum(
-            lane == job.lane and news.phase is Phase.QUEUED and news.since < job.news.since
-            for lane, news in others
-        )
+            others = [one.news for one in self._running.values() if one.lane == job.lane]
+        return sum(one.phase is Phase.QUEUED and one.since < job.news.since for one in others)
 
     def count(self, phase: Phase) -> int:
         """Return how many jobs are in this phase now, of those that take a place."""

@@ -144,8 +144,7 @@ class Job:
 def watch(watched: Sequence[Job], every: float = 0.1) -> Iterator[None]:
     """Yield now, at each news, and at least each `every` seconds, until one of the jobs ends.
 
-    Where many watch at once they take turns: together they yield LOOKS_PER_SECOND times without
-    news.
+    Where many watch at once each yields less often: together LOOKS_PER_SECOND times without news.
     """
     news = threading.Event()
     _watchers.add(news)

@@ -131,6 +131,24 @@ def test_a_server_that_stops_ends_also_what_forgets_that_it_was_told() -> None:
     assert told.cancelled()
 
 
+def test_what_takes_longer_to_close_than_anybody_waits_is_closed_all_the_same() -> None:
+    closed, closing = threading.Event(), threading.Event()
+
+    async def holds() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            closing.wait()
+            closed.set()
+
+    jobs = Jobs()
+    jobs.submit(holds())
+    jobs.stop(0.0)
+    assert not closed.is_set()
+    closing.set()
+    assert closed.wait(LEISURE)
+
+
 def test_a_server_whose_clock_is_ahead_shows_no_progress_below_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

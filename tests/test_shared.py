@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 import redis
 
-from tests.stores import ENGINE, Text, outcome, wait_until
+from tests.stores import ENGINE, LEISURE, Text, outcome, wait_until
 from tests.valkey import Valkey
 from utils import signing
 from utils.backends import check_store
@@ -99,7 +99,7 @@ def servers(
     yield start
     calls.gate.set()
     for server in started:
-        server.stop()
+        server.stop(LEISURE)
     started.clear()
     gc.collect()
 
@@ -415,6 +415,27 @@ def test_what_does_not_end_before_its_server_does_was_interrupted(
     # Whoever takes what comes after it has left it alone.
     assert outcome(join(page, "b")) == RESULT
     assert calls.made == ["a", "b"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_server_that_has_no_time_left_closes_its_connections_all_the_same(
+    shared_store: Valkey, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda args: left.append(args.exc_value))
+    monkeypatch.setattr("utils.shared.jobs.SIGN", 0.0)
+    monkeypatch.setenv("SHUTDOWN_SECONDS", "0")
+    get_settings.cache_clear()
+    stops = SharedJobs()
+    stops.serve(calls.make, [LANE], (Text,), works=True)
+    join(stops)
+    wait_until(lambda: calls.made)
+    loop = stops._local._running_loop()
+    stops.stop(0.0)
+    wait_until(loop.is_closed)
+    del stops, loop
+    gc.collect()
+    assert left == []
 
 
 def test_while_the_store_is_away_nothing_begins_and_nothing_is_billed(

@@ -12,8 +12,8 @@ import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import closing, suppress
+from concurrent.futures import Future, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, TypeVar
@@ -286,15 +286,15 @@ class Jobs:
         return ""
 
     def stop(self, within: float = 1.0) -> None:
-        """Cancel every job and end the loop, in `within` seconds at most: the server stops."""
+        """Cancel every job and end the loop, but wait only `within` seconds: the server stops."""
         with self._lock:
             loop, self._loop = self._loop, None
             for job in list(self._running.values()):
                 self._end(job, CANCELLED)
         if loop:
-            with suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(cancel_tasks(), loop).result(within)
-            loop.call_soon_threadsafe(loop.stop)
+            ended = asyncio.run_coroutine_threadsafe(cancel_tasks(), loop)
+            ended.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+            wait([ended], within)
 
     def _find(self, job_id: str) -> Job | None:
         found = self._running.get(job_id) or self._ended.get(job_id)

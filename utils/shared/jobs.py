@@ -248,15 +248,18 @@ class SharedJobs:
     def stop(self, within: float = 1.0) -> None:
         """Wait for the calls in flight as long as the server is set to, and end the loop.
 
-        What was not begun is done by others; what does not end in time was interrupted.
+        What was not begun is done by others; what does not end in time was interrupted. On a busy
+        machine the connections may still be closing when this returns.
         """
         seconds = get_settings().shutdown_seconds
         if self._store:
-            with suppress(TimeoutError):
-                self.submit(self._leave(seconds)).result(seconds + 2 * SIGN + within)
-        # Then nobody uses the store any more.
+            left = self.submit(self._leave(seconds))
+            try:
+                left.result(seconds + 2 * SIGN + within)
+            except TimeoutError:
+                left.add_done_callback(lambda _: self._local.stop(0.0))
+                return
         self._local.stop(within)
-        self._store = None
 
     async def _take_part(self, lanes: Sequence[Lane], *, works: bool) -> None:
         # It would tell each trouble of the store in twenty lines; ours are enough.
@@ -540,11 +543,12 @@ class SharedJobs:
             call.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=2 * SIGN)
-        if self._ready.is_set():
-            await self._docket.__aexit__(None, None, None)
         # Whoever still looked would open another connection, which nobody closes.
         await cancel_tasks()
+        if self._ready.is_set():
+            await self._docket.__aexit__(None, None, None)
         await self._store.aclose()
+        self._store = None
 
     async def _hear_bells(self) -> None:
         """Wake whoever waits for news of a job; without it they look once a second."""

@@ -302,9 +302,7 @@ async function bring(pane, address) {
   await original.decode().catch(() => {});
   if (original.naturalWidth) {
     pane.querySelector("img").src = original.src;
-    for (const words of pane.querySelectorAll("span")) {
-      words.hidden = !words.hidden;
-    }
+    pane.classList.add("original");
     tint();
     place();
   }

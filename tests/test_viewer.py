@@ -44,6 +44,14 @@ SWIPE = """async (image, swipes) => {
     }
 }"""
 
+HOLD_ORIGINALS = """() => {
+    const { decode } = HTMLImageElement.prototype;
+    const held = new Promise((come) => { window.letOriginalsCome = come; });
+    HTMLImageElement.prototype.decode = function () {
+        return held.then(() => decode.call(this));
+    };
+}"""
+
 
 def viewer(page: Page) -> Locator:
     return page.get_by_role("dialog", name="Look closer")
@@ -365,6 +373,24 @@ def test_an_original_that_is_wanted_no_more_leaves_the_line(
     with page.expect_event("requestfailed", lambda request: request.url == address):
         page.keyboard.press("ArrowRight")
     expect(chosen(page)).to_have_text("2")
+
+
+@pytest.mark.parametrize("width", [1366, 390])
+@pytest.mark.parametrize("key", ["z", "c", "v"])
+def test_an_original_that_comes_moves_nothing_from_under_the_pointer(
+    page: Page, api_app: RunningApp, images_server: ImagesServer, key: str, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 768})
+    to_attempts(page, api_app, images_server, 4)
+    page.evaluate(HOLD_ORIGINALS)
+    page.keyboard.press(key)
+    expect(chosen(page)).to_have_text("4")
+    pane = viewer(page).locator("section.chosen")
+    expect(pane.get_by_text("Preview: the original is on its way")).to_be_visible()
+    before = box_of(pane.locator("button")), box_of(pane.locator("img"))
+    page.evaluate("() => letOriginalsCome()")
+    expect(pane.get_by_text("Original", exact=True)).to_be_visible()
+    assert (box_of(pane.locator("button")), box_of(pane.locator("img"))) == before
 
 
 def test_the_result_is_looked_at_without_a_way_to_approve_it_again(

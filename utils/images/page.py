@@ -99,9 +99,8 @@ Your pictures are still on their way. The next one is made when they are here.
 <template id="pane">
 <section>
 <div><img></div>
-<p><b></b> <small></small>
-<span>Preview: the original is on its way</span><span hidden>Original</span>
-<button type="button">Approve</button></p>
+<p><b></b> <small></small> <button type="button">Approve</button>
+<span><i>Preview: the original is on its way</i><i>Original</i></span></p>
 </section>
 </template>
 <button type="button" data-bell hidden>Tell me when it is my turn</button>

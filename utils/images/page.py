@@ -100,7 +100,7 @@ Your pictures are still on their way. The next one is made when they are here.
 <section>
 <div><img></div>
 <p><b></b> <small></small> <button type="button">Approve</button>
-<span><i>Preview: the original is on its way</i><i>Original</i></span></p>
+<span><span>Preview: the original is on its way</span><span>Original</span></span></p>
 </section>
 </template>
 <button type="button" data-bell hidden>Tell me when it is my turn</button>

@@ -15,9 +15,9 @@ def render(shared: Store) -> parts.WaitView | None:
         return None
     waiting = bool(shared["pending"])
     room = parts.render_room(shared, "canvas" if waiting else "canvas-idle")
-    page.show_place(shared, room.canvas)
+    place = page.show_place(shared, room.canvas)
     with room.side:
-        view = parts.render_wait(shared, room.canvas)
+        view = parts.render_wait(shared, place)
         parts.render_prompt_box(
             shared,
             "Prompt",

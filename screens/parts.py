@@ -189,8 +189,7 @@ def render_room(shared: Store, key: str = "canvas") -> Room:
         decision = st.container(horizontal=True, gap="xsmall", key="decision")
         # One for each stage: what the last one has left goes at once, and not when the run ends.
         sides = {one: st.container() if one == shared["stage"] else st.empty() for one in STAGES}
-        canvas = place.container(key=key).empty()
-        return Room(canvas, decision, sides[shared["stage"]], beside)
+        return Room(place.container(key=key), decision, sides[shared["stage"]], beside)
 
 
 def render_prompt_box(
@@ -224,10 +223,11 @@ def render_ask(
     shared: Store, label: str, move: str, shortcut: str, *, primary: bool = False
 ) -> None:
     """Offer to ask for what stands in the box above; say what goes along and what it costs."""
-    # Empty places, so that the button stays where it is, and is not built anew.
-    along, estimate = st.empty(), st.empty()
+    # Always two places: the button below is not built anew. No empty ones, which take away what
+    # they are filled with again.
+    along, estimate = st.container(), st.container()
     if shared["references"]:
-        with along.container():
+        with along:
             page.render_along(shared)
     page.show_estimate(shared, estimate)
     click_button(shared, label, move, primary=primary, shortcut=shortcut)
@@ -304,13 +304,13 @@ def error_in_words(shared: Store) -> str:
 
 def render_error(shared: Store) -> None:
     """Show what went wrong, in sentences that are always ours."""
-    # An empty place takes an old error away at once; a container would keep it until the run ends.
-    place = st.empty()
     may_ask = shared["stage"] != "final" and not shared["pending"]
     missing = len(moves.missing(shared)) if may_ask else 0
     if not (shared["error_message"] or missing):
+        # It takes an old error away at once; a container would keep it until the run ends.
+        st.empty()
         return
-    with place.container(key="forgotten" if shared["error_message"] == FORGOTTEN else None):
+    with st.container(key="forgotten" if shared["error_message"] == FORGOTTEN else None):
         st.warning(error_in_words(shared))
         if shared["error_request_id"]:
             st.text(f"For support: request {shared['error_request_id']}")

@@ -7,10 +7,12 @@ import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Route, WebSocketRoute, expect
 
 from tests.conftest import RunningApp, run_changed_app
-from tests.images_server import Gate, ImagesServer, picture, plain
+from tests.images_server import Gate, ImagesServer, error, picture, plain
 from tests.studio import (
     LONG,
     button,
+    choose,
+    edit_box,
     expect_focus,
     expect_screen,
     expect_selected,
@@ -22,6 +24,7 @@ from tests.studio import (
     thumbnails,
     to_review,
 )
+from utils.images.page import PLACE
 from utils.images.pictures import decode
 
 # Gives a picture to the page, as a paste or a drop does.
@@ -67,7 +70,32 @@ def wait_for_source(*args):
     time.sleep(0.3)
     return source(*args)
 utils.images.page._source = wait_for_source
+
+import streamlit
+from streamlit.delta_generator import DeltaGenerator
+def slow(place):
+    def wait_after(*args, **more):
+        made = place(*args, **more)
+        time.sleep(0.05)
+        return made
+    return wait_after
+for kind in (streamlit, DeltaGenerator):
+    kind.empty, kind.container = slow(kind.empty), slow(kind.container)
 """
+MISS = """(words) => {
+    const missed = (window.missed = []);
+    const look = () => {
+        if (window.missed !== missed) {
+            return;
+        }
+        const main = document.querySelector(".stMain");
+        const pictures = [...main.querySelectorAll("img")].filter((one) => one.checkVisibility());
+        const shown = main.innerText + pictures.map(({ alt }) => alt);
+        missed.push(...words.filter((one) => !shown.includes(one)));
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
 NOTE_NOTIFICATIONS = """
     window.told = [];
     window.Notification = class {
@@ -113,8 +141,8 @@ def slow_app(
     running_images_server: ImagesServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningApp]:
     """An app that takes a second to look at a picture of a person's own, as large ones do, and
-    longer while there is a file `held` beside its log; one after a picture's prompt, and a third
-    of one before each of them is shown."""
+    longer while there is a file `held` beside its log; one after a picture's prompt, a third of
+    one before each of them is shown, and a twentieth after each place that is made."""
     folder = tmp_path_factory.mktemp("slow")
     with run_changed_app(folder, SLOW_TO_LOOK, **running_images_server.environment) as app:
         yield app
@@ -574,6 +602,35 @@ def test_pictures_are_removed_one_after_the_other_by_one_key(
     page.keyboard.press("Enter")
     expect(along).to_have_count(0)
     expect_focus(prompt_box(page))
+
+
+def test_nothing_goes_while_a_slow_server_draws_it_again(
+    page: Page, slow_app: RunningApp, images_server: ImagesServer
+) -> None:
+    open_app(page, slow_app)
+    expect_settled(page)
+    assert page.evaluate(GIVE, ["paste", "chair.png", picture("chair"), ".stMain figure"])
+    expect(page.locator(".st-key-along").get_by_alt_text("chair.png")).to_be_visible()
+    choose(page, "Quality", "xhigh")
+    images_server.script(error(400, "moderation_blocked"), plain(picture("room")))
+    generate(page, "a room")
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_visible()
+    expect_settled(page)
+    stays = ["chair.png", "Remove 1", "Asks for a picture", str(alert.text_content()), PLACE]
+    page.evaluate(MISS, stays)
+    prompt_box(page).fill("a wide room")
+    prompt_box(page).blur()
+    expect_settled(page)
+    assert page.evaluate("missed") == []
+    button(page, "Generate Image").click()
+    expect_screen(page, "2. Review Generated Image")
+    expect_settled(page)
+    page.evaluate(MISS, ["chair.png", "Remove 1", "Costs about", "a wide room", "Full size"])
+    edit_box(page).fill("a high room")
+    edit_box(page).blur()
+    expect_settled(page)
+    assert page.evaluate("missed") == []
 
 
 def test_words_that_carry_a_picture_of_themselves_are_pasted_as_words(

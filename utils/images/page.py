@@ -134,15 +134,14 @@ def show_draft(place: DeltaGenerator, draft: object) -> None:
     place.html(f'<figure class="draft">{image}</figure>')
 
 
-def show_place(shared: Store, place: DeltaGenerator) -> None:
-    """Hold the place of the picture to come, and say what it is there for."""
+def show_place(shared: Store, place: DeltaGenerator) -> DeltaGenerator:
+    """Hold the place of the picture to come, and say what it is for. Return where drafts go."""
     image = _image(NOTHING, PLACE, images.size_to_come(by_key(shared), shared["pending"]))
     if shared["pending"]:
-        place.html(f'<figure class="waiting">{image}</figure>')
-        return
+        return place.html(f'<figure class="waiting">{image}</figure>')
     words = [INTRODUCTION] + [DEMO] * images.is_demo(images.engine(by_key(shared)))
     lines = "".join(f"<p>{line}</p>" for line in words)
-    place.html(f'<figure class="idle">{image}<figcaption>{lines}</figcaption></figure>')
+    return place.html(f'<figure class="idle">{image}<figcaption>{lines}</figcaption></figure>')
 
 
 def show_small(attempts: Sequence[Attempt], pale: Collection[str] = ()) -> None:

@@ -198,3 +198,24 @@ def test_on_a_tablet_that_stands_upright_the_picture_has_the_width_beside_the_si
     generate(page, "a fox")
     expect_original(page)
     assert box_of(picture_of(page))["width"] > 480
+
+
+def test_a_picture_is_downloaded_at_the_click_and_not_before(
+    page: Page, api_app: RunningApp, images_server: ImagesServer
+) -> None:
+    images_server.script(plain(picture("one", SIZE)))
+    to_review(page, api_app)
+    expect_original(page)
+    page.reload()
+    expect_original(page)
+    button(page, "Approve").click()
+    expect_screen(page, "3. Final Result")
+    expect_settled(page)
+    sizes = """() => performance.getEntriesByType("resource")
+        .filter((one) => one.name.includes("/media/") && one.initiatorType === "fetch")
+        .map((one) => one.encodedBodySize)"""
+    page.wait_for_function(f"({sizes})().length > 0")
+    assert set(page.evaluate(sizes)) == {0}
+    with page.expect_download() as download:
+        button(page, "Download PNG").click()
+    assert download.value.path().read_bytes() == base64.b64decode(picture("one", SIZE))

@@ -141,3 +141,48 @@ def test_of_what_a_client_that_left_was_not_sent_whole_nothing_is_kept(sent: int
     asyncio.run(ask())
     body = b"".join(message.get("body", b"") for message in got)
     assert gzip.decompress(body) == b"aaa"
+
+
+SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+ATTACHED = {"Content-Disposition": 'attachment; filename="a_fox.png"'}
+
+
+def download(path: str = "/media/one.png", headers: dict[str, str] = ATTACHED) -> TestClient:
+    def answer(_: Request) -> Response:
+        return Response(TEXT, headers=headers, media_type="image/png")
+
+    routes = [Route(path, answer)]
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(Compression)]))
+
+
+def test_a_script_that_asks_for_a_download_is_told_only_that_it_is_there() -> None:
+    client = download()
+    answer = client.get("/media/one.png", headers=SCRIPT)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == "0"
+    assert answer.headers["cache-control"] == "no-store"
+    assert client.get("/media/gone.png", headers=SCRIPT).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        # A click in Chromium, in Firefox, and in WebKit and where there is no TLS.
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        {},
+    ],
+)
+def test_who_clicks_a_download_gets_the_file(who: dict[str, str]) -> None:
+    assert download().get("/media/one.png", headers=who).text == TEXT
+
+
+def test_a_script_gets_what_is_no_download() -> None:
+    inline = {"Content-Disposition": "inline"}
+    assert download(headers=inline).get("/media/one.png", headers=SCRIPT).text == TEXT
+    assert download(headers={}).get("/media/one.png", headers=SCRIPT).text == TEXT
+
+
+def test_a_font_comes_as_it_is() -> None:
+    font = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "font"}
+    assert download().get("/media/one.png", headers=font).text == TEXT

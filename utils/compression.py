@@ -1,10 +1,10 @@
-"""Compresses what the server sends, and does so once for Streamlit's own files."""
+"""Sends no more than is needed: compressed, Streamlit's own files once, and no file unasked for."""
 
 from collections.abc import Sequence
 from posixpath import normpath
 
 from cachetools import LRUCache
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +19,7 @@ class Compression:
     """Starlette's compression, without its 0.1 s of work for each first load of the page."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = GZipMiddleware(app, compresslevel=6)
+        self._app = GZipMiddleware(Downloads(app), compresslevel=6)
         self._kept: LRUCache[str, Sequence[Message]] = LRUCache(KEEP, _size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +42,45 @@ class Compression:
         await self._app(scope, receive, keep_and_send)
         if _is_whole(sent) and _is_found(sent[0]) and _size(sent) <= KEEP:
             self._kept[scope["path"]] = sent
+
+
+class Downloads:
+    """ASGI middleware that keeps the file of a button that nobody has clicked.
+
+    Streamlit asks for it as it draws the button, only to know whether it is there, and the browser
+    loads all of it beside the picture that it shows. Scripts and clicks are told apart by
+    https://www.w3.org/TR/fetch-metadata/; who says nothing gets the file.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a script with the head alone where a download is what it asks for."""
+        is_download = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal is_download
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                is_download = headers.get("Content-Disposition", "").startswith("attachment")
+                if is_download:
+                    headers["Content-Length"] = "0"
+                    # For the click the browser must ask again.
+                    headers["Cache-Control"] = "no-store"
+            elif is_download:
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(scope, receive, send_head if _is_script(scope) else send)
+
+
+def _is_script(scope: Scope) -> bool:
+    """Return whether a script of the page asks, and not a link, a picture, a font or a program."""
+    if scope["type"] != "http":
+        return False
+    headers = Headers(scope=scope)
+    return (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("cors", "empty")
 
 
 def _is_file(scope: Scope) -> bool:

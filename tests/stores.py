@@ -13,8 +13,8 @@ from utils.review.store import Store
 
 ENGINE = Engine("Typewriter", "typewriter-1")
 SETTINGS = {"tone": "auto"}
-# In seconds: what a table of jobs has not closed when it stops would be laid to another test. A
-# process that ends closes it all, and waits for less.
+# In seconds: so long may a table of jobs take to come to rest on a busy machine. A process that
+# ends waits for less.
 LEISURE = 30.0
 
 

@@ -43,14 +43,20 @@ Value = TypeVar("Value")
 class WaitView:
     """Shows the jobs that are waited for while they run, and sends only what has changed.
 
-    `canvas` takes the newest draft. Below comes for each job its phase, which screen readers are
-    told, and a bar; and a clock, which would flood them.
+    `canvas` takes the newest draft, or else `room` has a place for it. There comes for each job its
+    phase, which screen readers are told, and a bar; and a clock, which would flood them.
     """
 
-    def __init__(self, canvas: DeltaGenerator, job_ids: Sequence[str]) -> None:
-        self.canvas = canvas
-        self.rows = {job_id: (st.empty(), st.empty()) for job_id in job_ids}
-        self.clock = st.empty()
+    def __init__(
+        self, room: DeltaGenerator, canvas: DeltaGenerator | None, job_ids: Sequence[str]
+    ) -> None:
+        found = [(one, jobs.find(one)) for one in job_ids]
+        known = {one: job for one, job in found if job and job.news.phase is not Phase.ENDED}
+        running = [*known.values()]
+        # Each with what is known: what is below would jump while places wait to be filled.
+        self.canvas = canvas or show_draft(room, running)
+        self.rows = {one: show_row(room, known.get(one)) for one in job_ids}
+        self.clock = room.text(clock_in_words(running)) if running else room.empty()
         self.shown: dict[object, object] = {}
         self.news, self.due = list[News](), 0.0
 
@@ -63,12 +69,10 @@ class WaitView:
         self.news, self.due = news, time.monotonic() + VIEW_SECONDS
         for job in running:
             phase, bar = self.rows[job.id]
-            progress = None if job.progress is None else round(job.progress, 2)
             self._show(phase, phase_in_words(job), partial(show_phase, phase))
-            self._show(bar, progress, partial(show_bar, bar))
+            self._show(bar, rounded_progress(job), partial(show_bar, bar))
         self._show(self.clock, clock_in_words(running), self.clock.text)
-        drafts = [job.news.partial for job in running if job.news.partial is not None]
-        if drafts:
+        if drafts := drafts_of(running):
             self._show(self.canvas, drafts[0], partial(page.show_draft, self.canvas))
 
     def _show(self, place: object, value: Value, show: Callable[[Value], object]) -> None:
@@ -84,17 +88,43 @@ def follow(shared: Store, view: WaitView | None, running: Sequence[Job]) -> None
         view(running)
 
 
-def show_phase(place: DeltaGenerator, words: str) -> None:
+def drafts_of(running: Sequence[Job]) -> list[object]:
+    """Return the newest partial result of each job that has one."""
+    return [job.news.partial for job in running if job.news.partial is not None]
+
+
+def show_draft(room: DeltaGenerator, running: Sequence[Job]) -> DeltaGenerator:
+    """Show the draft that is known, if any; return its place. All else goes on without it."""
+    try:
+        drafts = drafts_of(running)
+        return page.show_draft(room, drafts[0]) if drafts else room.empty()
+    except Exception as exc:
+        logger.error("a draft cannot be shown: %s", type(exc).__name__)
+        return room.empty()
+
+
+def show_row(room: DeltaGenerator, job: Job | None) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Show where a job stands; return the places of its phase and of its bar."""
+    if job is None:
+        return room.empty(), room.empty()
+    return show_phase(room, phase_in_words(job)), show_bar(room, rounded_progress(job))
+
+
+def rounded_progress(job: Job) -> float | None:
+    """Return how much of a job is over, as far as a bar shows it."""
+    return None if job.progress is None else round(job.progress, 2)
+
+
+def show_phase(place: DeltaGenerator, words: str) -> DeltaGenerator:
     """Show words of ours where screen readers listen."""
-    place.html(f'<p class="phase" role="status">{words}</p>')
+    return place.html(f'<p class="phase" role="status">{words}</p>')
 
 
-def show_bar(place: DeltaGenerator, progress: float | None) -> None:
+def show_bar(place: DeltaGenerator, progress: float | None) -> DeltaGenerator:
     """Show how much is over; None is a bar that moves and claims nothing."""
     if progress is None:
-        place.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
-    else:
-        place.progress(progress)
+        return place.html('<div class="moving" role="progressbar" aria-label="Working"></div>')
+    return place.progress(progress)
 
 
 def phase_in_words(job: Job) -> str:
@@ -281,9 +311,10 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
         # A place all the same: what moves to another one is built anew.
         st.empty()
         return None
-    with st.container(key="wait"):
+    room = st.container(key="wait")
+    with room:
         # A row also for what is there: what a run does not replace stays until the run ends.
-        view = WaitView(canvas or st.empty(), choosing.asked(shared))
+        view = WaitView(room, canvas, choosing.asked(shared))
         st.button("Cancel", shortcut="Esc", on_click=moves.stop, args=(shared, "cancel"))
         return view
 

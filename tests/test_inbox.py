@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Route, WebSocketRoute, expect
 
 from tests.conftest import RunningApp, run_changed_app
-from tests.images_server import Gate, ImagesServer, error, picture, plain
+from tests.images_server import Gate, Head, ImagesServer, error, event, picture, plain
 from tests.studio import (
     LONG,
     button,
@@ -631,6 +631,17 @@ def test_nothing_goes_while_a_slow_server_draws_it_again(
     edit_box(page).blur()
     expect_settled(page)
     assert page.evaluate("missed") == []
+    gate, draft = Gate(), event("partial_image", picture("draft"))
+    head = Head(content_type="text/event-stream")
+    images_server.script([head, draft, gate, event("completed", picture("end"))])
+    button(page, "Regenerate").click()
+    expect(page.get_by_text("First draft")).to_be_visible()
+    page.evaluate(MISS, ["First draft", "Draft", "Cancel", "Approve"])
+    page.get_by_role("tab", name="Change this picture").click()
+    expect(button(page, "Change picture")).to_be_visible()
+    assert page.evaluate("missed") == []
+    gate.set()
+    expect(thumbnails(page)).to_have_count(2)
 
 
 def test_words_that_carry_a_picture_of_themselves_are_pasted_as_words(

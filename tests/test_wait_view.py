@@ -21,7 +21,7 @@ def test_a_wait_draws_at_news_and_else_less_often_than_it_looks(
     monkeypatch.setattr(parts, "clock_in_words", clock)
     monkeypatch.setattr(parts, "VIEW_SECONDS", 3600.0)
     job = Job("one")
-    view = parts.WaitView(st.empty(), ["one"])
+    view = parts.WaitView(st.container(), None, ["one"])
     view([job])
     view([job])
     assert len(drawn) == 1
@@ -33,3 +33,21 @@ def test_a_wait_draws_at_news_and_else_less_often_than_it_looks(
     view([job])
     view([job])
     assert len(drawn) == 4
+
+
+def test_a_draft_that_cannot_be_shown_takes_nothing_else_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = Job("one")
+    job.tell_partial("a draft")
+    drafts: list[object] = []
+
+    def fail(_: object, draft: object) -> None:
+        drafts.append(draft)
+        raise ValueError
+
+    monkeypatch.setattr("utils.jobs.table.jobs.find", lambda _: job)
+    monkeypatch.setattr("utils.images.page.show_draft", fail)
+    view = parts.WaitView(st.container(), None, ["one"])
+    assert drafts == ["a draft"]
+    assert [*view.rows] == ["one"]

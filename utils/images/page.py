@@ -125,13 +125,13 @@ def show_plain(attempt: Attempt) -> None:
     render_facts(attempt)
 
 
-def show_draft(place: DeltaGenerator, draft: object) -> None:
-    """Show a partial picture."""
+def show_draft(place: DeltaGenerator, draft: object) -> DeltaGenerator:
+    """Show a partial picture, and return where."""
     picture = cast("images.Draft", draft)
     mime = images.MIME[images.extension_of(picture.screen)]
     data = f"data:{mime};base64,{images.encode(picture.screen)}"
     image = _image(data, "Draft", (picture.width, picture.height))
-    place.html(f'<figure class="draft">{image}</figure>')
+    return place.html(f'<figure class="draft">{image}</figure>')
 
 
 def show_place(shared: Store, place: DeltaGenerator) -> DeltaGenerator:
@@ -283,13 +283,13 @@ def cost_in_words(cost: Cost) -> str:
 
 def render_examples(shared: Store) -> None:
     """Offer prompts to start from."""
-    # An empty place, as for errors: what follows stays where it is when the examples go.
-    place = st.empty()
     if shared["pending"] or shared["task_input"].strip() not in ("", *EXAMPLES):
+        # An empty place, as for errors: what follows stays where it is when the examples go.
+        st.empty()
         return
     # No buttons: Streamlit drops a press that the next click overtakes, but never a choice.
     key = f"example-{shared['prompt_round']}"
-    place.pills(
+    st.pills(
         "Or start from one of these:",
         EXAMPLES,
         key=key,

@@ -50,14 +50,15 @@ class WaitView:
     def __init__(
         self, room: DeltaGenerator, canvas: DeltaGenerator | None, job_ids: Sequence[str]
     ) -> None:
-        found = [(one, jobs.find(one)) for one in job_ids]
-        known = {one: job for one, job in found if job and job.news.phase is not Phase.ENDED}
-        running = [*known.values()]
+        found = [job for one in job_ids if (job := jobs.find(one))]
+        running = [job for job in found if job.news.phase is not Phase.ENDED]
+        known, draft = {job.id: job for job in running}, newest_draft(running)
         # Each with what is known: what is below would jump while places wait to be filled.
-        self.canvas = canvas or show_draft(room, running)
+        self.canvas = canvas or show_draft(room, draft)
         self.rows = {one: show_row(room, known.get(one)) for one in job_ids}
         self.clock = room.text(clock_in_words(running)) if running else room.empty()
-        self.shown: dict[object, object] = {}
+        # The draft is the one that is large: it is not sent twice.
+        self.shown: dict[object, object] = {} if canvas else {self.canvas: draft}
         self.news, self.due = list[News](), 0.0
 
     def __call__(self, running: Sequence[Job]) -> None:
@@ -72,8 +73,9 @@ class WaitView:
             self._show(phase, phase_in_words(job), partial(show_phase, phase))
             self._show(bar, rounded_progress(job), partial(show_bar, bar))
         self._show(self.clock, clock_in_words(running), self.clock.text)
-        if drafts := drafts_of(running):
-            self._show(self.canvas, drafts[0], partial(page.show_draft, self.canvas))
+        draft = newest_draft(running)
+        if draft is not None:
+            self._show(self.canvas, draft, partial(page.show_draft, self.canvas))
 
     def _show(self, place: object, value: Value, show: Callable[[Value], object]) -> None:
         if place not in self.shown or self.shown[place] != value:
@@ -88,16 +90,15 @@ def follow(shared: Store, view: WaitView | None, running: Sequence[Job]) -> None
         view(running)
 
 
-def drafts_of(running: Sequence[Job]) -> list[object]:
-    """Return the newest partial result of each job that has one."""
-    return [job.news.partial for job in running if job.news.partial is not None]
+def newest_draft(running: Sequence[Job]) -> object:
+    """Return the newest partial result of the first job that has one; None if none has."""
+    return next((job.news.partial for job in running if job.news.partial is not None), None)
 
 
-def show_draft(room: DeltaGenerator, running: Sequence[Job]) -> DeltaGenerator:
+def show_draft(room: DeltaGenerator, draft: object) -> DeltaGenerator:
     """Show the draft that is known, if any; return its place. All else goes on without it."""
     try:
-        drafts = drafts_of(running)
-        return page.show_draft(room, drafts[0]) if drafts else room.empty()
+        return room.empty() if draft is None else page.show_draft(room, draft)
     except Exception as exc:
         logger.error("a draft cannot be shown: %s", type(exc).__name__)
         return room.empty()
@@ -312,11 +313,10 @@ def render_wait(shared: Store, canvas: DeltaGenerator | None = None) -> WaitView
         st.empty()
         return None
     room = st.container(key="wait")
-    with room:
-        # A row also for what is there: what a run does not replace stays until the run ends.
-        view = WaitView(room, canvas, choosing.asked(shared))
-        st.button("Cancel", shortcut="Esc", on_click=moves.stop, args=(shared, "cancel"))
-        return view
+    # A row also for what is there: what a run does not replace stays until the run ends.
+    view = WaitView(room, canvas, choosing.asked(shared))
+    room.button("Cancel", shortcut="Esc", on_click=moves.stop, args=(shared, "cancel"))
+    return view
 
 
 def error_in_words(shared: Store) -> str:

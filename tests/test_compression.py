@@ -147,11 +147,11 @@ SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 ATTACHED = {"Content-Disposition": 'attachment; filename="a_fox.png"'}
 
 
-def download(path: str = "/media/one.png", headers: dict[str, str] = ATTACHED) -> TestClient:
+def download(headers: dict[str, str] = ATTACHED) -> TestClient:
     def answer(_: Request) -> Response:
         return Response(TEXT, headers=headers, media_type="image/png")
 
-    routes = [Route(path, answer)]
+    routes = [Route("/media/one.png", answer)]
     return TestClient(Starlette(routes=routes, middleware=[Middleware(Compression)]))
 
 

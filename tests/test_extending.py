@@ -217,6 +217,7 @@ def test_a_second_person_signs_or_declines_while_others_pictures_go_on(
         button(author, "Approve").click()
         expect_screen(author, "3. Waiting for a Signature")
         button(author, "Back to review").click()
+        expect_screen(author, "2. Review Generated Image")
         # The run does not end while somebody is waited for; the strip comes after the heading.
         expect(author.get_by_role("radio")).to_have_count(2)
         expect_listening(author)
